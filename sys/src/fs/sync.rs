@@ -1,0 +1,103 @@
+//! Durability and locks.
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{FlockOperation, OFlags};
+use rustix::io::Errno;
+
+use super::open::open_trusted;
+use super::{create_file_at, open_dir, rename_at, unlink_at};
+use crate::error::Context as _;
+use crate::{Error, Result};
+
+/// Makes everything written to the filesystem of `fd` durable.
+pub fn syncfs(fd: impl AsFd) -> Result<()> {
+    rustix::fs::syncfs(fd).at("syncfs", "")
+}
+
+/// Makes one file, or the names in one directory, durable.
+pub fn fsync(fd: impl AsFd) -> Result<()> {
+    rustix::fs::fsync(fd).at("fsync", "")
+}
+
+/// Makes the names in the directory at a trusted path durable.
+pub fn fsync_dir(path: &Path) -> Result<()> {
+    let dir = open_dir(path)?;
+    rustix::fs::fsync(dir).at("fsync", path)
+}
+
+fn flock(fd: impl AsFd, operation: FlockOperation) -> Result<bool> {
+    let fd = fd.as_fd();
+    loop {
+        match rustix::fs::flock(fd, operation) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(Errno::INTR) => {}
+            Err(e) => return Err(Error::at("lock", "", e)),
+        }
+    }
+}
+
+/// Takes the exclusive lock of an open file, waiting for it. It is freed when the last copy of `fd` is closed.
+pub fn flock_exclusive(fd: impl AsFd) -> Result<()> {
+    flock(fd, FlockOperation::LockExclusive).map(drop)
+}
+
+/// Takes the shared lock of an open file, waiting for it.
+pub fn flock_shared(fd: impl AsFd) -> Result<()> {
+    flock(fd, FlockOperation::LockShared).map(drop)
+}
+
+/// Takes the exclusive lock if nobody holds any; `false` otherwise.
+pub fn try_flock_exclusive(fd: impl AsFd) -> Result<bool> {
+    flock(fd, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// Takes the shared lock if nobody holds the exclusive one; `false` otherwise.
+pub fn try_flock_shared(fd: impl AsFd) -> Result<bool> {
+    flock(fd, FlockOperation::NonBlockingLockShared)
+}
+
+/// Frees the lock of an open file.
+pub fn flock_unlock(fd: impl AsFd) -> Result<()> {
+    flock(fd, FlockOperation::Unlock).map(drop)
+}
+
+/// Writes a file so that after a crash it has either the old or the whole new content: a temporary file beside it,
+/// fsync, rename, fsync of the directory. Mode 0644 less the umask.
+pub fn write_atomic(dir: &Path, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<()> {
+    let name = name.as_ref();
+    let dir_fd = open_trusted(dir, OFlags::RDONLY | OFlags::DIRECTORY, 0).at("open directory", dir)?;
+    let (file, temporary) = create_temporary(&dir_fd)?;
+    let mut file = std::fs::File::from(file);
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .at("write", dir.join(name))
+        .and_then(|()| rename_at(&dir_fd, &temporary, &dir_fd, name));
+    if written.is_err() {
+        // Best effort: the name starts with a dot and "tmp", and is swept up with others of its kind.
+        let _ = unlink_at(&dir_fd, &temporary);
+    }
+    written?;
+    rustix::fs::fsync(&dir_fd).at("fsync", dir)
+}
+
+fn create_temporary(dir: &OwnedFd) -> Result<(OwnedFd, OsString)> {
+    static COUNTER: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+        let name = OsString::from(format!(".tmp-{}-{nanos:x}-{count}", std::process::id()));
+        match create_file_at(dir, &name, 0o644) {
+            Ok(file) => return Ok((file, name)),
+            Err(e) if e.is_exists() => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
