@@ -1,0 +1,166 @@
+//! The content store: `blobs/<algorithm>/<hex>`.
+//!
+//! A blob is written in `tmp`, hashed on the way, synced, renamed, and its directory synced: what has a name is
+//! whole. Blobs are immutable. One that does not hash to its name is removed: a missing blob can be fetched again.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use cooper_oci::{Algorithm, Digest, Hasher};
+
+use crate::error::{Error, Result};
+use crate::files;
+use crate::store::{Inner, Store};
+
+/// A blob on its way into the store. Dropping it without [`commit`](Self::commit) discards it.
+#[derive(Debug)]
+pub struct BlobWriter {
+    store: Arc<Inner>,
+    file: tempfile::NamedTempFile,
+    hasher: Hasher,
+    expected: Option<Digest>,
+    expected_size: Option<u64>,
+    written: u64,
+}
+
+impl Store {
+    /// The size in bytes of a blob, if the store has it. The blob then stays until the store is closed.
+    pub fn has_blob(&self, digest: &Digest) -> Result<Option<u64>> {
+        self.inner().hold_blob(digest)?;
+        let path = self.layout().blob(digest);
+        match fs::metadata(&path) {
+            Ok(meta) => Ok(Some(meta.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("look at", path)(error)),
+        }
+    }
+
+    /// Opens a blob. Its bytes are not checked: hash them while reading where it matters.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
+        self.inner().hold_blob(digest)?;
+        let path = self.layout().blob(digest);
+        match File::open(&path) {
+            Ok(file) => Ok(file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::BlobMissing(digest.clone())),
+            Err(error) => Err(Error::io("open", path)(error)),
+        }
+    }
+
+    /// Starts a blob. With `expected` and `size_bytes`, other content is refused.
+    pub fn blob_writer(&self, expected: Option<&Digest>, size_bytes: Option<u64>) -> Result<BlobWriter> {
+        let tmp = self.session().tmp();
+        let file = tempfile::Builder::new()
+            .prefix("blob-")
+            .tempfile_in(tmp)
+            .map_err(Error::io("create a temporary file in", tmp))?;
+        Ok(BlobWriter {
+            store: Arc::clone(self.inner()),
+            file,
+            hasher: expected.map_or_else(|| Hasher::new(Algorithm::Sha256), Digest::hasher),
+            expected: expected.cloned(),
+            expected_size: size_bytes,
+            written: 0,
+        })
+    }
+
+    /// Stores bytes under their SHA-256 digest.
+    pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::sha256_of(bytes);
+        if self.has_blob(&digest)? == Some(bytes.len() as u64) {
+            return Ok(digest);
+        }
+        let mut writer = self.blob_writer(Some(&digest), Some(bytes.len() as u64))?;
+        writer.write_all(bytes).map_err(Error::io("write", self.layout().blob(&digest)))?;
+        writer.commit()
+    }
+
+    /// Reads a whole blob of at most `max_bytes` and checks its digest. A damaged one is removed.
+    pub fn read_blob_verified(&self, digest: &Digest, max_bytes: u64) -> Result<Vec<u8>> {
+        let path = self.layout().blob(digest);
+        let file = self.open_blob(digest)?;
+        let size_bytes = file.metadata().map_err(Error::io("look at", &path))?.len();
+        if size_bytes > max_bytes {
+            return Err(Error::BlobTooLarge { digest: digest.clone(), size_bytes, max_bytes });
+        }
+        let mut bytes = Vec::new();
+        file.take(max_bytes).read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+        if digest.verifies(&bytes) {
+            return Ok(bytes);
+        }
+        files::remove_file(&path)?;
+        Err(Error::BlobDamaged(digest.clone()))
+    }
+
+    /// Checks the digest of a blob of any size. A damaged one is removed, and reported as [`Error::BlobDamaged`].
+    pub fn verify_blob(&self, digest: &Digest) -> Result<()> {
+        let path = self.layout().blob(digest);
+        let mut file = self.open_blob(digest)?;
+        let mut hasher = digest.hasher();
+        io::copy(&mut file, &mut hasher).map_err(Error::io("read", &path))?;
+        if hasher.finish() == *digest {
+            return Ok(());
+        }
+        files::remove_file(&path)?;
+        Err(Error::BlobDamaged(digest.clone()))
+    }
+
+    /// Removes a blob that was found to be damaged; a missing one is fine.
+    pub fn discard_blob(&self, digest: &Digest) -> Result<()> {
+        files::remove_file(&self.layout().blob(digest))
+    }
+}
+
+impl BlobWriter {
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Checks size and digest and makes the blob durable and visible.
+    pub fn commit(self) -> Result<Digest> {
+        let found = self.hasher.finish();
+        if let Some(expected) = self.expected_size
+            && expected != self.written
+        {
+            let digest = self.expected.as_ref().unwrap_or(&found).to_string();
+            return Err(Error::SizeMismatch { digest, expected, found: self.written });
+        }
+        if let Some(expected) = self.expected
+            && expected != found
+        {
+            return Err(Error::DigestMismatch { expected, found });
+        }
+        let path = self.store.layout.blob(&found);
+        self.store.hold_blob(&found)?;
+        let file = self.file.as_file();
+        file.set_permissions(fs::Permissions::from_mode(0o444)).map_err(Error::io("chmod", &path))?;
+        file.sync_all().map_err(Error::io("sync", &path))?;
+        // Replaces an older file of this name, which at best has the same bytes.
+        self.file.persist(&path).map_err(|error| Error::io("rename to", &path)(error.error))?;
+        files::sync_dir(&self.store.layout.blob_dir(found.algorithm().as_str()))?;
+        Ok(found)
+    }
+}
+
+impl Write for BlobWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(limit) = self.expected_size
+            && self.written + bytes.len() as u64 > limit
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("more than the announced {limit} bytes"),
+            ));
+        }
+        let count = self.file.as_file_mut().write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.written += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

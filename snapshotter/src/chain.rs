@@ -1,0 +1,116 @@
+//! What layers are called: chains of diff IDs, and the facts that are known about one layer.
+
+use std::fmt;
+
+use cooper_oci::Digest;
+use serde::{Deserialize, Serialize};
+
+/// Digest of a layer's uncompressed tar.
+pub type DiffId = Digest;
+/// A layer is named by its diff ID.
+pub type LayerId = DiffId;
+
+/// A root file system as a list of layers, base first. The empty chain is `scratch`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Chain(Vec<DiffId>);
+
+impl Chain {
+    /// A chain of these layers, base first.
+    pub fn new(layers: Vec<DiffId>) -> Self {
+        Self(layers)
+    }
+
+    /// The layers, base first.
+    pub fn layers(&self) -> &[DiffId] {
+        &self.0
+    }
+
+    /// Whether this is `scratch`.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Number of layers.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The topmost layer.
+    pub fn top(&self) -> Option<&DiffId> {
+        self.0.last()
+    }
+
+    /// This chain with one more layer on top.
+    pub fn with(&self, layer: DiffId) -> Self {
+        let mut layers = self.0.clone();
+        layers.push(layer);
+        Self(layers)
+    }
+
+    /// Puts a layer on top.
+    pub fn push(&mut self, layer: DiffId) {
+        self.0.push(layer);
+    }
+
+    /// The first `count` layers.
+    pub fn prefix(&self, count: usize) -> Self {
+        Self(self.0.iter().take(count).cloned().collect())
+    }
+
+    /// OCI chain ID; `None` for `scratch`.
+    pub fn id(&self) -> Option<Digest> {
+        cooper_oci::chain_id(&self.0)
+    }
+}
+
+impl FromIterator<DiffId> for Chain {
+    fn from_iter<I: IntoIterator<Item = DiffId>>(layers: I) -> Self {
+        Self(layers.into_iter().collect())
+    }
+}
+
+impl From<Vec<DiffId>> for Chain {
+    fn from(layers: Vec<DiffId>) -> Self {
+        Self(layers)
+    }
+}
+
+/// What a layer holds, whenever it was made: a blake3 hash of its tree manifest without times, in hex.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ContentId(pub String);
+
+impl fmt::Display for ContentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A compressed (or plain) form of a layer, as blob.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobForm {
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Media type with which a manifest names it.
+    pub media_type: String,
+}
+
+/// What is known about a layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerInfo {
+    /// Digest of the uncompressed tar.
+    pub diff_id: DiffId,
+    /// Size of the uncompressed tar in bytes.
+    pub size_bytes: u64,
+    /// Identity of the content without times.
+    pub content: ContentId,
+    /// Members, whiteouts included; 0 for an empty layer.
+    #[serde(default)]
+    pub entries: u64,
+    /// Forms of it that exist somewhere: in the store or in a registry.
+    #[serde(default)]
+    pub blobs: Vec<BlobForm>,
+}

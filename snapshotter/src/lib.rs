@@ -1,0 +1,25 @@
+//! The store: blobs, layers, snapshots, and the facts that builds remember.
+//!
+//! A [`Store`] is a directory that any number of processes share. Nothing here knows Dockerfiles or registries.
+//! Rules: what is visible is durable or recognisably not (see `epoch`); what is missing or damaged is a miss; readers
+//! wait for nobody; what a live process uses is never collected. Everything is synchronous.
+
+mod blobs;
+mod cache_mounts;
+mod chain;
+mod epoch;
+mod error;
+mod files;
+mod layout;
+mod meta;
+mod records;
+mod session;
+mod store;
+mod sync;
+
+pub use blobs::BlobWriter;
+pub use cache_mounts::{CacheMount, Sharing};
+pub use chain::{BlobForm, Chain, ContentId, DiffId, LayerId, LayerInfo};
+pub use error::{Error, Result};
+pub use records::{ImageRecord, StepLock};
+pub use store::{Mode, Store};

@@ -1,0 +1,189 @@
+//! The store as a whole: opening, the version, and what all parts share.
+//!
+//! Any number of processes may have one store open. Each holds a shared lock of `locks/store`; an operation that
+//! changes the layout would take it exclusively. Order of locks: `locks/step-*`, then `locks/gc`, then
+//! `locks/dirty`; the locks inside this process are never held while one of those is awaited, except the lease's.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use crate::epoch::{self, DirtyMark};
+use crate::error::{Error, Result};
+use crate::files::{self, Durability};
+use crate::layout::Layout;
+use crate::session::{self, Session};
+use crate::sync::GroupSync;
+
+/// The format that this program writes.
+const VERSION: u32 = 1;
+
+/// How root file systems are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Overlay mounts where the kernel allows them in this place, plain copies elsewhere.
+    #[default]
+    Auto,
+    /// Always plain copies: slow, and works everywhere.
+    Copy,
+}
+
+/// An open store. Cloning is cheap and gives a handle to the same one; it closes with the last handle.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) layout: Layout,
+    root: File,
+    _in_use: File,
+    pub(crate) epoch: u64,
+    pub(crate) session: Session,
+    dirty: DirtyMark,
+    group: GroupSync,
+    mode: Mode,
+    overlay: OnceLock<bool>,
+}
+
+impl Store {
+    /// Opens the store in `root` and makes it if there is none. `COOPER_SNAPSHOTTER=copy` in the environment
+    /// asks for [`Mode::Copy`].
+    pub fn open(root: &Path) -> Result<Self> {
+        let copy = std::env::var_os("COOPER_SNAPSHOTTER").is_some_and(|value| value == "copy");
+        Self::open_with(root, if copy { Mode::Copy } else { Mode::Auto })
+    }
+
+    /// Opens the store in `root` and makes it if there is none.
+    pub fn open_with(root: &Path, mode: Mode) -> Result<Self> {
+        Self::open_as_boot(root, mode, epoch::boot_id())
+    }
+
+    /// As [`open_with`](Self::open_with), on a machine that calls its current boot `boot_id`. For tests of what
+    /// happens after a power cut.
+    pub fn open_as_boot(root: &Path, mode: Mode, boot_id: String) -> Result<Self> {
+        make_private_dir(root)?;
+        let root = fs::canonicalize(root).map_err(Error::io("open", root))?;
+        let layout = Layout::new(&root);
+        for dir in Layout::DIRS {
+            make_dir(&root.join(dir))?;
+        }
+        // Anyone may look through the empty root of a container.
+        let empty = layout.empty();
+        fs::set_permissions(&empty, fs::Permissions::from_mode(0o755)).map_err(Error::io("chmod", &empty))?;
+        let in_use = session::open_lock(&layout.use_lock())?;
+        in_use.lock_shared().map_err(Error::io("lock", layout.use_lock()))?;
+        check_version(&layout)?;
+        let epoch = epoch::open(&layout, &boot_id)?;
+        session::clean_dead(&layout)?;
+        let session = Session::start(&layout)?;
+        let dir = File::open(&root).map_err(Error::io("open", &root))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                dirty: DirtyMark::new(&layout, boot_id),
+                layout,
+                root: dir,
+                _in_use: in_use,
+                epoch,
+                session,
+                group: GroupSync::default(),
+                mode,
+                overlay: OnceLock::new(),
+            }),
+        })
+    }
+
+    /// The store's directory, absolute.
+    pub fn root(&self) -> &Path {
+        self.inner.layout.root()
+    }
+
+    /// Puts all that was committed so far on disk. Callers at the same time share one `syncfs`.
+    pub fn sync(&self) -> Result<()> {
+        self.inner.sync()
+    }
+
+    /// Whether root file systems are overlay mounts; otherwise they are copies.
+    pub fn uses_overlay(&self) -> bool {
+        self.inner.uses_overlay()
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.inner.layout
+    }
+
+    pub(crate) fn session(&self) -> &Session {
+        &self.inner.session
+    }
+}
+
+impl Inner {
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.group.sync(|| {
+            cooper_sys::fs::syncfs(&self.root)?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn uses_overlay(&self) -> bool {
+        self.mode == Mode::Auto
+            && *self.overlay.get_or_init(|| cooper_sys::overlay::supported(self.session.tmp()).is_ok())
+    }
+
+    /// Puts snapshots on the lease.
+    pub(crate) fn hold_snapshots<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        let objects: Vec<String> = ids.into_iter().map(|id| format!("s {id}")).collect();
+        self.session.hold(&self.layout, &objects)
+    }
+
+    /// Puts a blob on the lease.
+    pub(crate) fn hold_blob(&self, digest: &cooper_oci::Digest) -> Result<()> {
+        self.session.hold(&self.layout, &[format!("b {digest}")])
+    }
+
+    /// Must be called before an unsynced change becomes visible.
+    pub(crate) fn mark_dirty(&self) -> Result<()> {
+        self.dirty.set()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // If this fails the marker stays, and the next boot checks more than it had to.
+        let _ = self.dirty.clear(|| Ok(cooper_sys::fs::syncfs(&self.root)?));
+    }
+}
+
+fn make_private_dir(path: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(Error::io("create", path))
+}
+
+fn make_dir(path: &Path) -> Result<()> {
+    make_private_dir(path)
+}
+
+fn check_version(layout: &Layout) -> Result<()> {
+    let path = layout.version();
+    match files::read_optional(&path)? {
+        Some(bytes) => {
+            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+            if text == VERSION.to_string() {
+                return Ok(());
+            }
+            if !text.is_empty() {
+                let path = layout.root().to_owned();
+                return Err(Error::StoreVersion { path, found: text, known: VERSION });
+            }
+        }
+        None => {}
+    }
+    // New, or the power went while it was made.
+    let text = format!("{VERSION}\n");
+    files::write_atomic(&layout.locks(), layout.root(), "version", &[text.as_bytes()], Durability::PowerCut)
+}
