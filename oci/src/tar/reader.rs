@@ -1,0 +1,543 @@
+//! Reads archives that may come from anywhere.
+//!
+//! Takes v7, ustar, star, PAX (`x`, `g`) and GNU (`L`, `K`, `S`, base-256) headers. Where readers in the wild
+//! disagree about what an archive holds, it is refused: two headers that name one member, records that no
+//! member follows, a global header that names a member or its size, a lone zero block. Memory is bounded by
+//! [`Budget::max_metadata`]. Names are handed on as they are.
+
+use std::io::{self, BufRead, BufReader, Read};
+
+use super::header::{self, Dialect, Header};
+use super::pax::Records;
+use super::sparse::{Extent, MapPlace, Piece, SparseData, old_gnu_pairs};
+use super::{BLOCK, Budget, Entry, EntryKind, TarError};
+
+const BUFFER: usize = 64 * 1024;
+
+/// Reads an archive, member by member. Reading from it reads the data of the current member, with the holes
+/// of sparse files filled.
+#[derive(Debug)]
+pub struct Reader<R> {
+    inner: BufReader<R>,
+    budget: Budget,
+    position: u64,
+    entries: u64,
+    /// Bytes of all files so far, holes filled.
+    expanded: u64,
+    globals: Records,
+    global_bytes: u64,
+    /// Stored bytes of the current member that are not read yet.
+    left: u64,
+    /// Zeros that follow them.
+    padding: u64,
+    sparse: Option<SparseData>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Reading,
+    Ended,
+    Failed,
+}
+
+/// What extension headers said about the member that follows them.
+#[derive(Default)]
+struct Pending {
+    records: Option<Records>,
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads an archive within the limits of a budget.
+    pub fn new(inner: R, budget: Budget) -> Self {
+        Self {
+            inner: BufReader::with_capacity(BUFFER, inner),
+            budget,
+            position: 0,
+            entries: 0,
+            expanded: 0,
+            globals: Records::default(),
+            global_bytes: 0,
+            left: 0,
+            padding: 0,
+            sparse: None,
+            state: State::Reading,
+        }
+    }
+
+    /// The next member; `None` at the end. What was left of the last member's data is skipped.
+    #[expect(clippy::should_implement_trait, reason = "an iterator could not lend its data")]
+    pub fn next(&mut self) -> Result<Option<Entry>, TarError> {
+        match self.state {
+            State::Failed => return Err(TarError::GivenUp),
+            State::Ended => return Ok(None),
+            State::Reading => {}
+        }
+        let result = self.advance();
+        match &result {
+            Ok(Some(_)) => {}
+            Ok(None) => self.state = State::Ended,
+            Err(_) => self.state = State::Failed,
+        }
+        result
+    }
+
+    /// How many bytes of the archive were read.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// If the current member is sparse: its runs of data as (offset, length), in order; holes lie between.
+    pub fn extents(&self) -> Option<Vec<(u64, u64)>> {
+        self.sparse.as_ref().map(|sparse| sparse.extents().collect())
+    }
+
+    /// Reads what follows the end of the archive, within the budget, and hands back the reader underneath.
+    ///
+    /// A digest over the stream is complete only after this.
+    pub fn drain(mut self) -> Result<R, TarError> {
+        if self.state == State::Failed {
+            return Err(TarError::GivenUp);
+        }
+        self.skip(self.left)?;
+        loop {
+            let got = self.inner.fill_buf().map_err(TarError::Io)?.len();
+            if got == 0 {
+                return Ok(self.inner.into_inner());
+            }
+            self.inner.consume(got);
+            self.count(got as u64)?;
+        }
+    }
+
+    /// The reader underneath. It is ahead of [`position`](Self::position) by what is buffered.
+    pub fn get_ref(&self) -> &R {
+        self.inner.get_ref()
+    }
+
+    fn advance(&mut self) -> Result<Option<Entry>, TarError> {
+        self.sparse = None;
+        self.skip(self.left + self.padding)?;
+        (self.left, self.padding) = (0, 0);
+        let mut pending = Pending::default();
+        let mut metadata = 0;
+        loop {
+            let Some(block) = self.header()? else {
+                if pending.records.is_some() || pending.name.is_some() || pending.link.is_some() {
+                    return Err(self.malformed("extension header without a member"));
+                }
+                return Ok(None);
+            };
+            let flag = block.0[header::FLAG];
+            match flag {
+                b'x' | b'g' | b'L' | b'K' => {
+                    let data = self.extension(&block, &mut metadata)?;
+                    self.take_extension(flag, &data, &mut pending)?;
+                }
+                // A volume label is no member.
+                b'V' => {
+                    let size = self.unsigned(&block, header::SIZE)?;
+                    self.skip_padded(size)?;
+                }
+                _ => return self.member(&block, pending, metadata).map(Some),
+            }
+        }
+    }
+
+    fn take_extension(&mut self, flag: u8, data: &[u8], pending: &mut Pending) -> Result<(), TarError> {
+        let offset = self.position;
+        let malformed = |what| TarError::Malformed { offset, what };
+        match flag {
+            b'g' => {
+                self.global_bytes += data.len() as u64;
+                if self.global_bytes > self.budget.max_metadata {
+                    return Err(self.metadata_limit());
+                }
+                self.globals.read(data).map_err(malformed)?;
+                if self.globals.name_a_member() {
+                    return Err(malformed("global header names a member"));
+                }
+                Ok(())
+            }
+            b'x' => {
+                let mut records = Records::default();
+                records.read(data).map_err(malformed)?;
+                if pending.records.replace(records).is_some() {
+                    return Err(malformed("two PAX headers for one member"));
+                }
+                Ok(())
+            }
+            _ => {
+                let slot = if flag == b'L' { &mut pending.name } else { &mut pending.link };
+                if slot.replace(header::until_nul(data).to_vec()).is_some() {
+                    return Err(malformed("two long names for one member"));
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes an entry of a member's header and what came before it.
+    fn member(&mut self, block: &Header, pending: Pending, metadata: u64) -> Result<Entry, TarError> {
+        self.entries += 1;
+        if self.entries > self.budget.max_entries {
+            return Err(TarError::Limit { what: "members", limit: self.budget.max_entries });
+        }
+        let records = pending.records.unwrap_or_default();
+        let globals = self.globals.clone();
+        let dialect = block.dialect();
+        let flag = block.0[header::FLAG];
+
+        let mut path = self.one_name(records.path, pending.name)?.unwrap_or_else(|| plain_path(block, dialect));
+        if let Some(name) = &records.sparse.name {
+            path.clone_from(name);
+        }
+        let link =
+            self.one_name(records.link, pending.link)?.unwrap_or_else(|| block.text(header::LINK).to_vec());
+        if path.is_empty() {
+            return Err(self.malformed("member without a name"));
+        }
+        if path.len() > self.budget.max_path || link.len() > self.budget.max_path {
+            return Err(TarError::Limit { what: "bytes in a path", limit: self.budget.max_path as u64 });
+        }
+        let kind = match flag {
+            0 if path.ends_with(b"/") => EntryKind::Dir,
+            0 | b'0' | b'7' | b'S' => EntryKind::File,
+            b'1' => EntryKind::HardLink,
+            b'2' => EntryKind::Symlink,
+            b'3' => EntryKind::CharDevice,
+            b'4' => EntryKind::BlockDevice,
+            b'5' => EntryKind::Dir,
+            b'6' => EntryKind::Fifo,
+            other => {
+                let path = String::from_utf8_lossy(&path).into_owned();
+                return Err(TarError::Unsupported { path, flag: char::from(other) });
+            }
+        };
+
+        let stored = match records.size {
+            Some(size) => size,
+            None => self.unsigned(block, header::SIZE)?,
+        };
+        let mut size = 0;
+        if kind == EntryKind::File {
+            self.left = stored;
+            self.padding = stored.wrapping_neg() % BLOCK as u64;
+            if stored > self.budget.max_bytes {
+                return Err(self.bytes_limit());
+            }
+            size = match self.sparse_map(block, dialect, &records.sparse, metadata)? {
+                None => stored,
+                Some((extents, real_size)) => {
+                    let sparse =
+                        SparseData::new(extents, real_size, self.left).map_err(|what| self.malformed(what))?;
+                    self.sparse = Some(sparse);
+                    real_size
+                }
+            };
+            self.expanded = self.expanded.saturating_add(size);
+            if self.expanded > self.budget.max_bytes {
+                return Err(self.bytes_limit());
+            }
+        }
+        let (mtime, mtime_nanos) = match records.mtime.or(globals.mtime) {
+            Some(time) => time,
+            None => (self.signed(block, header::MTIME)?, 0),
+        };
+        let device = |own: Option<u32>, field| match own {
+            Some(number) => Ok(number),
+            None if dialect == Dialect::V7 => Ok(0),
+            // Only devices have numbers; elsewhere old tars leave junk.
+            None if !matches!(kind, EntryKind::CharDevice | EntryKind::BlockDevice) => Ok(0),
+            None => u32::try_from(self.unsigned(block, field)?).map_err(|_| self.malformed("bad device number")),
+        };
+        let owner = |own: Option<u64>, global: Option<u64>, field| match own.or(global) {
+            Some(id) => Ok(id),
+            None => self.unsigned(block, field),
+        };
+        let owner_name = |own: Option<Vec<u8>>, global: Option<Vec<u8>>, field| match own.or(global) {
+            Some(name) => name,
+            None if dialect == Dialect::V7 => Vec::new(),
+            None => block.text(field).to_vec(),
+        };
+        let mut xattrs = globals.xattrs;
+        xattrs.extend(records.xattrs);
+        Ok(Entry {
+            kind,
+            // Some tars keep the type of the file in the upper bits.
+            mode: u32::try_from(self.unsigned(block, header::MODE)? & 0o7777).unwrap_or(0),
+            uid: owner(records.uid, globals.uid, header::UID)?,
+            gid: owner(records.gid, globals.gid, header::GID)?,
+            size,
+            mtime,
+            mtime_nanos,
+            link: if matches!(kind, EntryKind::HardLink | EntryKind::Symlink) { link } else { Vec::new() },
+            dev_major: device(records.dev_major, header::DEV_MAJOR)?,
+            dev_minor: device(records.dev_minor, header::DEV_MINOR)?,
+            xattrs,
+            uname: owner_name(records.uname, globals.uname, header::UNAME),
+            gname: owner_name(records.gname, globals.gname, header::GNAME),
+            path,
+        })
+    }
+
+    /// The map and real size of a sparse member; `None` if the member is plain.
+    fn sparse_map(
+        &mut self,
+        block: &Header,
+        dialect: Dialect,
+        records: &super::sparse::SparseRecords,
+        metadata: u64,
+    ) -> Result<Option<(Vec<Extent>, u64)>, TarError> {
+        let place = records.place().map_err(|what| self.malformed(what))?;
+        if block.0[header::FLAG] == b'S' {
+            if dialect != Dialect::Gnu || place.is_some() {
+                return Err(self.malformed("sparse member that is not GNU's"));
+            }
+            return self.old_gnu_map(block, metadata).map(Some);
+        }
+        let Some(place) = place else { return Ok(None) };
+        let size = records.size.ok_or_else(|| self.malformed("sparse member without its real size"))?;
+        let extents = match place {
+            MapPlace::Records(extents) => extents,
+            MapPlace::Data => self.map_in_data(metadata)?,
+        };
+        Ok(Some((extents, size)))
+    }
+
+    /// Old GNU format: four pairs in the header, more in blocks behind it.
+    fn old_gnu_map(&mut self, block: &Header, mut metadata: u64) -> Result<(Vec<Extent>, u64), TarError> {
+        let mut extents = Vec::new();
+        let size = self.unsigned(block, 483..495)?;
+        old_gnu_pairs(block, 386, 4, &mut extents).map_err(|what| self.malformed(what))?;
+        let mut more = block.0[482] != 0;
+        while more {
+            metadata += BLOCK as u64;
+            if metadata > self.budget.max_metadata {
+                return Err(self.metadata_limit());
+            }
+            let mut next = Header::empty();
+            self.read_exact_block(&mut next.0)?;
+            old_gnu_pairs(&next, 0, 21, &mut extents).map_err(|what| self.malformed(what))?;
+            more = next.0[504] != 0;
+        }
+        Ok((extents, size))
+    }
+
+    /// PAX format 1.0: decimal lines in whole blocks in front of the data; the first says how many pairs.
+    fn map_in_data(&mut self, mut metadata: u64) -> Result<Vec<Extent>, TarError> {
+        let (mut block, mut at) = ([0; BLOCK], BLOCK);
+        let mut line = Vec::new();
+        let mut numbers: Vec<u64> = Vec::new();
+        let mut wanted = None;
+        while wanted != Some(numbers.len()) {
+            if at == BLOCK {
+                metadata += BLOCK as u64;
+                if metadata > self.budget.max_metadata {
+                    return Err(self.metadata_limit());
+                }
+                self.left = self
+                    .left
+                    .checked_sub(BLOCK as u64)
+                    .ok_or_else(|| self.malformed("sparse map does not fit the stored data"))?;
+                self.read_exact_block(&mut block)?;
+                at = 0;
+            }
+            let byte = block[at];
+            at += 1;
+            if byte != b'\n' {
+                line.push(byte);
+                continue;
+            }
+            let number = super::pax::parse_decimal(&line).ok_or_else(|| self.malformed("bad sparse map"))?;
+            line.clear();
+            if wanted.is_none() {
+                // Each number takes two bytes at least, so the limit on metadata bounds their count too.
+                let count = usize::try_from(number).ok().and_then(|count| count.checked_mul(2));
+                wanted = Some(count.ok_or_else(|| self.malformed("bad sparse map"))?);
+            } else {
+                numbers.push(number);
+            }
+        }
+        Ok(numbers.as_chunks::<2>().0.iter().map(|&[offset, length]| Extent { offset, length }).collect())
+    }
+
+    /// Of two ways to give a long name, only one may be used.
+    fn one_name(&self, pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, TarError> {
+        match (pax, gnu) {
+            (Some(_), Some(_)) => Err(self.malformed("both a PAX and a GNU long name for one member")),
+            (name, None) | (None, name) => Ok(name.filter(|name| !name.is_empty())),
+        }
+    }
+
+    /// The next header block; `None` at the end of the archive.
+    fn header(&mut self) -> Result<Option<Header>, TarError> {
+        let mut block = Header::empty();
+        if self.fill(&mut block.0)? == 0 {
+            return Ok(None);
+        }
+        if block.is_zero() {
+            let mut second = Header::empty();
+            return match self.fill(&mut second.0)? {
+                0 => Ok(None),
+                _ if second.is_zero() => Ok(None),
+                _ => Err(self.malformed("lone zero block")),
+            };
+        }
+        if !block.checksum_ok() {
+            return Err(self.malformed("header checksum is wrong"));
+        }
+        Ok(Some(block))
+    }
+
+    /// The data of an extension header.
+    fn extension(&mut self, block: &Header, metadata: &mut u64) -> Result<Vec<u8>, TarError> {
+        let size = self.unsigned(block, header::SIZE)?;
+        *metadata = metadata.saturating_add(size).saturating_add(BLOCK as u64);
+        if *metadata > self.budget.max_metadata {
+            return Err(self.metadata_limit());
+        }
+        let mut data = vec![0; usize::try_from(size).map_err(|_| self.metadata_limit())?];
+        if self.fill(&mut data)? < data.len() {
+            return Err(TarError::Truncated { offset: self.position });
+        }
+        self.skip(size.wrapping_neg() % BLOCK as u64)?;
+        Ok(data)
+    }
+
+    fn unsigned(&self, block: &Header, field: header::Field) -> Result<u64, TarError> {
+        let number = block.number(field).and_then(|number| u64::try_from(number).ok());
+        number.ok_or_else(|| self.malformed("bad number in a header"))
+    }
+
+    fn signed(&self, block: &Header, field: header::Field) -> Result<i64, TarError> {
+        let number = block.number(field).and_then(|number| i64::try_from(number).ok());
+        number.ok_or_else(|| self.malformed("bad time in a header"))
+    }
+
+    /// Fills a buffer. Gives 0 at the end of the stream, and an error for less than all.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, TarError> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.inner.read(&mut buffer[filled..]) {
+                Ok(0) if filled == 0 => return Ok(0),
+                Ok(0) => return Err(TarError::Truncated { offset: self.position }),
+                Ok(got) => {
+                    filled += got;
+                    self.count(got as u64)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(TarError::Io(error)),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn read_exact_block(&mut self, block: &mut [u8; BLOCK]) -> Result<(), TarError> {
+        match self.fill(block)? {
+            0 => Err(TarError::Truncated { offset: self.position }),
+            _ => Ok(()),
+        }
+    }
+
+    fn skip_padded(&mut self, size: u64) -> Result<(), TarError> {
+        self.skip(size)?;
+        self.skip(size.wrapping_neg() % BLOCK as u64)
+    }
+
+    fn skip(&mut self, mut count: u64) -> Result<(), TarError> {
+        while count > 0 {
+            let ready = match self.inner.fill_buf() {
+                Ok(ready) => ready.len(),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(TarError::Io(error)),
+            };
+            if ready == 0 {
+                return Err(TarError::Truncated { offset: self.position });
+            }
+            let step = usize::try_from(count).unwrap_or(usize::MAX).min(ready);
+            self.inner.consume(step);
+            count -= step as u64;
+            self.count(step as u64)?;
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, bytes: u64) -> Result<(), TarError> {
+        self.position += bytes;
+        if self.position > self.budget.max_bytes {
+            return Err(self.bytes_limit());
+        }
+        Ok(())
+    }
+
+    fn malformed(&self, what: &'static str) -> TarError {
+        TarError::Malformed { offset: self.position, what }
+    }
+
+    fn bytes_limit(&self) -> TarError {
+        TarError::Limit { what: "bytes", limit: self.budget.max_bytes }
+    }
+
+    fn metadata_limit(&self) -> TarError {
+        TarError::Limit { what: "bytes of metadata", limit: self.budget.max_metadata }
+    }
+
+    /// Reads stored bytes of the current member.
+    fn read_stored(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let got = self.inner.read(&mut buf[..wanted])?;
+        if got == 0 {
+            self.state = State::Failed;
+            return Err(TarError::Truncated { offset: self.position }.into());
+        }
+        self.left -= got as u64;
+        if let Err(error) = self.count(got as u64) {
+            self.state = State::Failed;
+            return Err(error.into());
+        }
+        Ok(got)
+    }
+}
+
+/// Reads the data of the current member.
+impl<R: Read> Read for Reader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.state == State::Failed {
+            return Err(TarError::GivenUp.into());
+        }
+        let Some(sparse) = &self.sparse else { return self.read_stored(buf) };
+        let got = match sparse.piece() {
+            Piece::End => 0,
+            Piece::Hole(length) => {
+                let length = usize::try_from(length).unwrap_or(usize::MAX).min(buf.len());
+                buf[..length].fill(0);
+                length
+            }
+            Piece::Data(length) => {
+                let length = usize::try_from(length).unwrap_or(usize::MAX).min(buf.len());
+                self.read_stored(&mut buf[..length])?
+            }
+        };
+        if let Some(sparse) = &mut self.sparse {
+            sparse.advance(got as u64);
+        }
+        Ok(got)
+    }
+}
+
+/// The name in the header itself, with the prefix where the dialect has one.
+fn plain_path(block: &Header, dialect: Dialect) -> Vec<u8> {
+    let name = block.text(header::NAME);
+    let prefix = match dialect {
+        Dialect::Ustar => block.text(header::PREFIX),
+        Dialect::Star => block.text(header::STAR_PREFIX),
+        Dialect::V7 | Dialect::Gnu => b"",
+    };
+    if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+}
