@@ -12,10 +12,10 @@ mod command;
 mod mount;
 
 pub use command::{
-    Add, Arg, ArgDefinition, Command, Copy, CopySource, EnvLabel, From, Healthcheck, HealthcheckTest, OnBuild, Pair,
-    Run, ShellOrExec, StageName, Volume,
+    Add, Arg, ArgDefinition, Command, Copy, CopySource, EnvLabel, From, Healthcheck, HealthcheckTest,
+    OnBuild, Pair, Run, ShellOrExec, StageName, Volume,
 };
-pub use mount::{MountFlag, MountType, MountValues, Sharing};
+pub use mount::{Device, MountFlag, MountType, MountValues, Sharing};
 
 /// A range of the file: lines for people, bytes for tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -224,16 +224,21 @@ impl Heredoc {
 
     /// The content with leading tabs of each line removed if the marker asks for it.
     pub fn body(&self) -> Vec<u8> {
-        if !self.chomp {
-            return self.content.clone();
-        }
-        let mut body = Vec::with_capacity(self.content.len());
-        for line in self.content.split_inclusive(|byte| *byte == b'\n') {
-            let tabs = line.iter().take_while(|byte| **byte == b'\t').count();
-            body.extend_from_slice(&line[tabs..]);
-        }
-        body
+        strip_tabs(&self.content, self.chomp)
     }
+}
+
+/// The text with leading tabs of each line removed, if `chomp` is set.
+pub(crate) fn strip_tabs(text: &[u8], chomp: bool) -> Vec<u8> {
+    if !chomp {
+        return text.to_vec();
+    }
+    let mut body = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let tabs = line.iter().take_while(|byte| **byte == b'\t').count();
+        body.extend_from_slice(&line[tabs..]);
+    }
+    body
 }
 
 /// A comment line.
@@ -258,6 +263,6 @@ pub struct Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// A blank line inside a continued instruction; the span is the instruction.
+    /// A blank line inside a continued instruction; the span is the instruction's last line.
     EmptyContinuation,
 }

@@ -43,12 +43,14 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// The entry of `options` nearest to `word` (letter case aside), if it is near enough to be a slip of the finger.
-pub fn nearest<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase();
+/// The option nearest to `word`, if it is near enough to be a slip of the finger. A word that is an option needs none.
+fn nearest<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let mut best: Option<(usize, &str)> = None;
     for option in options {
-        let distance = edit_distance(&word, &option.to_lowercase());
+        let distance = edit_distance(word, option);
+        if distance == 0 {
+            return None;
+        }
         if distance < 3 && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, option));
         }
@@ -56,8 +58,21 @@ pub fn nearest<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Op
     best.map(|(_, option)| option)
 }
 
-/// `did you mean X?` for the nearest option.
+/// The nearest option, letter case aside, in the case of the word.
+pub fn suggestion<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let lower = word.to_lowercase();
+    let options: Vec<String> = options.into_iter().map(str::to_lowercase).collect();
+    let found = nearest(&lower, options.iter().map(String::as_str))?;
+    Some(if word == word.to_uppercase() && word != lower { found.to_uppercase() } else { found.to_owned() })
+}
+
+/// `did you mean X?` for the nearest option, letter case aside.
 pub fn did_you_mean<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    suggestion(word, options).map(|option| format!("did you mean {option}?"))
+}
+
+/// `did you mean X?` for the nearest option.
+pub fn did_you_mean_exactly<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(word, options).map(|option| format!("did you mean {option}?"))
 }
 

@@ -1,36 +1,19 @@
 //! Variable expansion: the part of a shell's word rules that Dockerfiles know.
+//!
+//! [`Expander`] is what the planner uses: one word, several words, a heredoc body, a text to be shown. All of them
+//! are runs of one [`Lexer`] with different switches; `${x#…}`, `${x%…}` and `${x/…}` stand in [`pattern`].
+//!
+//! Must not: know instructions. Nesting is bounded, so that no text can exhaust the stack.
 
-/// Variables that an expansion sees.
-pub trait Env {
-    /// The value of a variable, `None` if it is not set.
-    fn get(&self, name: &str) -> Option<&str>;
-}
+mod env;
+mod lexer;
+mod pattern;
+#[cfg(test)]
+mod tests;
 
-impl Env for std::collections::BTreeMap<String, String> {
-    fn get(&self, name: &str) -> Option<&str> {
-        std::collections::BTreeMap::get(self, name).map(String::as_str)
-    }
-}
-
-impl Env for std::collections::HashMap<String, String> {
-    fn get(&self, name: &str) -> Option<&str> {
-        std::collections::HashMap::get(self, name).map(String::as_str)
-    }
-}
-
-/// Later entries win.
-impl Env for [(String, String)] {
-    fn get(&self, name: &str) -> Option<&str> {
-        self.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// Later entries win.
-impl Env for Vec<(String, String)> {
-    fn get(&self, name: &str) -> Option<&str> {
-        Env::get(self.as_slice(), name)
-    }
-}
+pub use env::Env;
+pub(crate) use env::NoEnv;
+pub(crate) use lexer::Lexer;
 
 /// The result of expanding one text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -76,21 +59,26 @@ impl Expander {
         Self { escape }
     }
 
-    /// Expands a text that stays one word.
+    /// Expands a text that stays one word, blanks and all.
     pub fn word(&self, text: &str, env: &(impl Env + ?Sized)) -> Result<Expanded, ExpandError> {
-        let _ = (self.escape, env);
-        Ok(Expanded { value: text.to_owned(), ..Expanded::default() })
+        Ok(Lexer::new(self.escape).run(text, env)?.into_expanded())
     }
 
-    /// Expands a text and splits the result into words.
+    /// Expands a text and splits the result at blanks that are not quoted.
     pub fn words(&self, text: &str, env: &(impl Env + ?Sized)) -> Result<ExpandedWords, ExpandError> {
-        let _ = env;
-        Ok(ExpandedWords { words: vec![text.to_owned()], ..ExpandedWords::default() })
+        let outcome = Lexer::new(self.escape).run(text, env)?;
+        Ok(ExpandedWords { words: outcome.words, unmatched: outcome.unmatched, used: outcome.used })
     }
 
-    /// Expands the body of an unquoted COPY or ADD heredoc: quotes stay, the escape character is always `\`.
+    /// Expands the body of an unquoted COPY or ADD heredoc: quotes mean nothing, the escape character is always `\`.
     pub fn heredoc(&self, body: &str, env: &(impl Env + ?Sized)) -> Result<Expanded, ExpandError> {
-        let _ = env;
-        Ok(Expanded { value: body.to_owned(), ..Expanded::default() })
+        Ok(Lexer { plain_quotes: true, ..Lexer::new('\\') }.run(body, env)?.into_expanded())
+    }
+
+    /// Expands a text for people to read: quotes stay, and so do variables that are not set. What cannot be expanded
+    /// is shown as it is.
+    pub fn display(&self, text: &str, env: &(impl Env + ?Sized)) -> String {
+        let lexer = Lexer { raw_quotes: true, keep_unset: true, ..Lexer::new(self.escape) };
+        lexer.run(text, env).map_or_else(|_| text.to_owned(), |outcome| outcome.value)
     }
 }

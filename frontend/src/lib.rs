@@ -3,4 +3,5 @@
 pub mod ast;
 pub mod error;
 pub mod expand;
+mod instruction;
 pub mod parser;

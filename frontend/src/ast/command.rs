@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Heredoc, MountFlag, Source, Span, Spanned, Text, with_heredocs};
+use super::{Device, Heredoc, MountFlag, Source, Span, Spanned, Text, with_heredocs};
 
 /// An instruction's meaning. FROM stands in [`super::Stage`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +154,7 @@ pub struct Run {
     /// `--security`: `sandbox` or `insecure`.
     pub security: Option<Text>,
     /// `--device`, in order.
-    pub devices: Vec<Text>,
+    pub devices: Vec<Device>,
 }
 
 impl Run {

@@ -1,13 +1,27 @@
 //! `RUN --mount`: the flag as written, and its values once variables are expanded.
 
-use super::Text;
+use super::{Span, Text};
 
-/// `--mount=…` as written. The fields may hold variables, so the planner expands and reads it with
-/// [`MountFlag::resolve`](crate::ast::MountFlag::resolve); what needs no expansion was checked by the parser.
+/// `--mount=…` as written. Its fields may hold variables: the planner expands and reads them with
+/// [`MountFlag::resolve`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountFlag {
     /// The flag's value.
     pub value: Text,
+    /// `from`: stage, named context or image, never expanded; known before anything else, since it decides which
+    /// stages are needed.
+    pub from: Option<String>,
+}
+
+/// `RUN --device=…`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Name of a device or class of devices.
+    pub name: String,
+    /// Whether the step fails without it.
+    pub required: bool,
+    /// The flag's value.
+    pub span: Span,
 }
 
 /// Kind of a mount.
@@ -45,15 +59,15 @@ pub struct MountValues {
     pub kind: MountType,
     /// `target`, `dst`, `destination`; empty for a secret or ssh mount without one.
     pub target: String,
-    /// `source`, `src`; `None` if absent. Of a secret it was moved to `id`.
+    /// `source`, `src`; `None` if absent or empty. That of a secret is moved to `id`.
     pub source: Option<String>,
     /// `from`: stage, named context or image; never expanded.
     pub from: Option<String>,
-    /// Read-only: the default of `bind`, off for others.
+    /// Read-only: the default, but for `cache` and `tmpfs`.
     pub read_only: bool,
-    /// `id`
+    /// `id`; `None` if absent or empty.
     pub id: Option<String>,
-    /// `sharing` of a cache.
+    /// `sharing` of a cache; shared if not written.
     pub sharing: Sharing,
     /// `mode`: permission bits.
     pub mode: Option<u32>,
