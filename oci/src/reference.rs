@@ -54,12 +54,12 @@ pub enum ReferenceError {
     #[error("invalid image reference `{0}`: malformed tag")]
     Tag(String),
     /// The digest is malformed.
-    #[error("invalid image reference `{text}`: {source}")]
+    #[error("invalid image reference `{text}`: {reason}")]
     Digest {
         /// The whole text.
         text: String,
         /// What is wrong with the digest.
-        source: DigestError,
+        reason: DigestError,
     },
 }
 
@@ -140,7 +140,7 @@ impl FromStr for Reference {
             Some((rest, digest)) => {
                 let digest = digest
                     .parse()
-                    .map_err(|source| ReferenceError::Digest { text: text.to_owned(), source })?;
+                    .map_err(|reason| ReferenceError::Digest { text: text.to_owned(), reason })?;
                 (rest, Some(digest))
             }
             None => (text, None),

@@ -7,7 +7,7 @@ use std::io;
 #[non_exhaustive]
 pub enum TarError {
     /// The reader underneath failed.
-    #[error("cannot read archive: {0}")]
+    #[error("cannot read archive")]
     Io(#[source] io::Error),
     /// The archive ends within a member.
     #[error("archive is truncated at byte {offset}")]

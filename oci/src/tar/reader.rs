@@ -119,7 +119,8 @@ impl<R: Read> Reader<R> {
 
     fn advance(&mut self) -> Result<Option<Entry>, TarError> {
         self.sparse = None;
-        self.skip(self.left + self.padding)?;
+        self.skip(self.left)?;
+        self.skip(self.padding)?;
         (self.left, self.padding) = (0, 0);
         let mut pending = Pending::default();
         let mut metadata = 0;
