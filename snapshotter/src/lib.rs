@@ -4,22 +4,36 @@
 //! Rules: what is visible is durable or recognisably not (see `epoch`); what is missing or damaged is a miss; readers
 //! wait for nobody; what a live process uses is never collected. Everything is synchronous.
 
+mod active;
+mod attrs;
 mod blobs;
 mod cache_mounts;
 mod chain;
+mod changes;
+mod copy;
+mod emit;
 mod epoch;
 mod error;
 mod files;
 mod layout;
 mod meta;
 mod records;
+mod scan;
 mod session;
+mod snapshots;
 mod store;
 mod sync;
+mod tidy;
+mod tree;
+mod view;
+mod xattrs;
 
+pub use active::{Active, CommitOptions, Stub, StubKind};
 pub use blobs::BlobWriter;
 pub use cache_mounts::{CacheMount, Sharing};
 pub use chain::{BlobForm, Chain, ContentId, DiffId, LayerId, LayerInfo};
 pub use error::{Error, Result};
 pub use records::{ImageRecord, StepLock};
 pub use store::{Mode, Store};
+pub use tree::{TreeEntry, TreeKind, TreeManifest, TreeReader, path_order};
+pub use view::View;

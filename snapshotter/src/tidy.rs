@@ -1,0 +1,172 @@
+//! Bringing an overlay's upper directory to the smallest form that says the same.
+//!
+//! A step that only looks at things, or changes them back, must not leave a layer full of copies. What is taken out
+//! of the upper directory: files and directories that equal what is below them, whiteouts of names that are not
+//! below, opaque marks where there is nothing to hide (the kernel sets them freely; kept, they would hide files when
+//! the layer is used on another parent), and sockets.
+//!
+//! Works while nothing is mounted on the directory.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use cooper_sys::fs::{self, FileKind, OFlags, Stat};
+use cooper_sys::overlay;
+
+use crate::error::{Error, Result};
+use crate::xattrs;
+
+/// What lies below an upper directory.
+#[derive(Clone, Copy)]
+pub(crate) struct Below<'a> {
+    /// The merged parents: decides what a whiteout hides.
+    pub(crate) parents: Option<BorrowedFd<'a>>,
+    /// The same with the stubs of the step: decides what is unchanged.
+    pub(crate) seen: Option<BorrowedFd<'a>>,
+}
+
+/// Tidies everything in `upper`; says whether anything was removed.
+pub(crate) fn tidy(upper: BorrowedFd<'_>, below: Below<'_>) -> Result<bool> {
+    let mut removed = false;
+    for item in fs::read_dir(upper)? {
+        removed |= tidy_name(upper, &item.name, below)?;
+    }
+    Ok(removed)
+}
+
+fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: Below<'_>) -> Result<bool> {
+    let stat = fs::stat_at(upper, name)?;
+    let hidden = exists(below.parents, name)?;
+    if overlay::is_whiteout(&stat) {
+        if hidden.is_none() {
+            fs::unlink_at(upper, name)?;
+        }
+        return Ok(hidden.is_none());
+    }
+    if stat.kind == FileKind::Socket {
+        fs::unlink_at(upper, name)?;
+        if hidden.is_some() {
+            fs::mknod_at(upper, name, FileKind::CharDevice, 0, 0, 0)?;
+        }
+        return Ok(true);
+    }
+    let seen = exists(below.seen, name)?;
+    if stat.kind != FileKind::Dir {
+        if let (Some(dir), Some(old)) = (below.seen, &seen)
+            && stat.nlink == 1
+            && same_attributes(upper, &stat, dir, old, name)?
+            && same_content(upper, dir, name, &stat)?
+        {
+            fs::unlink_at(upper, name)?;
+            return Ok(true);
+        }
+        return Ok(false);
+    }
+    let opaque = xattrs::is_opaque(upper, name)?;
+    let hides = hidden.as_ref().is_some_and(Stat::is_dir);
+    if opaque && !hides {
+        fs::remove_xattr_at(upper, name, overlay::OPAQUE_XATTR)?;
+    }
+    let dir = open_dir_at(upper, name)?;
+    let is_new = opaque && hides;
+    let parents = if hides && !is_new { open_below(below.parents, name)? } else { None };
+    let merges = seen.as_ref().is_some_and(Stat::is_dir) && !is_new;
+    let seen_dir = if merges { open_below(below.seen, name)? } else { None };
+    let inner = Below {
+        parents: parents.as_ref().map(AsFd::as_fd),
+        seen: seen_dir.as_ref().map(AsFd::as_fd),
+    };
+    let removed = tidy(dir.as_fd(), inner)?;
+    if let (Some(seen_in), Some(old)) = (below.seen, &seen)
+        && merges
+        && same_attributes(upper, &stat, seen_in, old, name)?
+        && fs::read_dir(&dir)?.is_empty()
+    {
+        drop(dir);
+        fs::rmdir_at(upper, name)?;
+        return Ok(true);
+    }
+    if removed {
+        fs::utimens_at(upper, name, stat.mtime)?;
+    }
+    Ok(false)
+}
+
+/// Sets every later time to `latest` (seconds since 1970).
+pub(crate) fn clamp_times(upper: BorrowedFd<'_>, latest: i64) -> Result<()> {
+    for item in fs::read_dir(upper)? {
+        if item.kind == FileKind::Dir {
+            clamp_times(open_dir_at(upper, &item.name)?.as_fd(), latest)?;
+        }
+        let stat = fs::stat_at(upper, &item.name)?;
+        if stat.mtime > (latest, 0) && !overlay::is_whiteout(&stat) {
+            fs::utimens_at(upper, &item.name, (latest, 0))?;
+        }
+    }
+    Ok(())
+}
+
+fn open_dir_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
+    Ok(fs::open_at(dir, name, OFlags::RDONLY | OFlags::DIRECTORY)?)
+}
+
+fn open_below(dir: Option<BorrowedFd<'_>>, name: &OsStr) -> Result<Option<OwnedFd>> {
+    dir.map(|dir| open_dir_at(dir, name)).transpose()
+}
+
+/// The attributes of a name in the layers below; a whiteout there is nothing.
+fn exists(dir: Option<BorrowedFd<'_>>, name: &OsStr) -> Result<Option<Stat>> {
+    let Some(dir) = dir else { return Ok(None) };
+    match fs::stat_at(dir, name) {
+        Ok(stat) if overlay::is_whiteout(&stat) => Ok(None),
+        Ok(stat) => Ok(Some(stat)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn same_attributes(
+    upper: BorrowedFd<'_>,
+    new: &Stat,
+    lower: BorrowedFd<'_>,
+    old: &Stat,
+    name: &OsStr,
+) -> Result<bool> {
+    let same = new.kind == old.kind
+        && new.mode == old.mode
+        && (new.uid, new.gid) == (old.uid, old.gid)
+        && new.mtime == old.mtime
+        && (new.rdev_major, new.rdev_minor) == (old.rdev_major, old.rdev_minor)
+        && (new.is_dir() || new.size == old.size);
+    Ok(same && xattrs::of(upper, name)? == xattrs::of(lower, name)?)
+}
+
+fn same_content(upper: BorrowedFd<'_>, lower: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<bool> {
+    match stat.kind {
+        FileKind::Symlink => Ok(fs::readlink_at(upper, name)? == fs::readlink_at(lower, name)?),
+        FileKind::File => {
+            let mut new = std::fs::File::from(fs::open_at(upper, name, OFlags::RDONLY)?);
+            let mut old = std::fs::File::from(fs::open_at(lower, name, OFlags::RDONLY)?);
+            equal_streams(&mut new, &mut old).map_err(Error::io("read", name))
+        }
+        _ => Ok(true),
+    }
+}
+
+fn equal_streams(a: &mut impl Read, b: &mut impl Read) -> std::io::Result<bool> {
+    let mut left = vec![0; 1 << 16];
+    let mut right = vec![0; 1 << 16];
+    loop {
+        let count = a.read(&mut left)?;
+        if count == 0 {
+            return Ok(b.read(&mut right)? == 0);
+        }
+        match b.read_exact(&mut right[..count]) {
+            Ok(()) if left[..count] == right[..count] => {}
+            Ok(()) => return Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Reading a root file system: the merged tree of a chain.
+//!
+//! One layer without whiteouts is its snapshot itself; more are an overlay mount without an upper directory, that no
+//! mount table shows and that ends with the view; where overlays do not work, a copy in the temporary directory.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cooper_sys::fs::{self, OFlags};
+use cooper_sys::{mount, overlay};
+
+use crate::chain::Chain;
+use crate::copy;
+use crate::error::{Error, Result};
+use crate::files;
+use crate::snapshots::Located;
+use crate::store::{Inner, Store};
+
+/// A directory in the session's temporary directory, removed with this value.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    pub(crate) path: PathBuf,
+}
+
+impl Scratch {
+    pub(crate) fn new(inner: &Inner, prefix: &str) -> Result<Self> {
+        let path = inner.session.fresh_path(prefix);
+        std::fs::create_dir(&path).map_err(Error::io("create", &path))?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is removed with the session.
+        let _ = files::remove_tree(&self.path);
+    }
+}
+
+/// A merged tree to read.
+#[derive(Debug)]
+pub struct View {
+    root: OwnedFd,
+    mount: Option<OwnedFd>,
+    dir: PathBuf,
+    _copy: Option<Scratch>,
+    _store: Arc<Inner>,
+}
+
+impl View {
+    /// The root directory, open for reading. Not to be written to.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// A mount of the tree that is in no mount table yet, read-only, for one sandbox.
+    pub fn detached_root(&self) -> Result<OwnedFd> {
+        let mount = match &self.mount {
+            Some(mount) => detach(mount)?,
+            None => mount::clone_path(&self.dir, false)?,
+        };
+        mount::set_attributes(&mount, mount::Attributes::default().read_only(), false)?;
+        Ok(mount)
+    }
+}
+
+/// A second handle on a detached mount: a clone, or before Linux 6.15 (which cannot clone one) the mount itself.
+pub(crate) fn detach(mount: &OwnedFd) -> Result<OwnedFd> {
+    if let Ok(clone) = mount::clone_fd(mount, false) {
+        return Ok(clone);
+    }
+    mount.try_clone().map_err(Error::io("duplicate", "the mount of a root file system"))
+}
+
+/// The directory behind a mount, open for reading.
+pub(crate) fn open_mount(mount: &OwnedFd) -> Result<OwnedFd> {
+    Ok(fs::open_at(mount, ".", OFlags::RDONLY | OFlags::DIRECTORY)?)
+}
+
+/// The directories to stack, topmost first, each once. A layer that comes twice counts where it is highest: there
+/// it hides or repeats all that it says further down.
+pub(crate) fn stack(layers: &[Located]) -> Vec<&Located> {
+    let mut stack: Vec<&Located> = Vec::with_capacity(layers.len());
+    for layer in layers.iter().rev() {
+        if !stack.iter().any(|above| above.id == layer.id) {
+            stack.push(layer);
+        }
+    }
+    stack
+}
+
+impl Inner {
+    /// Whether a stack of so many layers is to be mounted rather than copied.
+    pub(crate) fn can_mount(&self, layers: usize) -> bool {
+        layers < overlay::MAX_LOWER && self.uses_overlay()
+    }
+
+    pub(crate) fn view(self: &Arc<Self>, layers: &[Located]) -> Result<View> {
+        let stack = stack(layers);
+        let dir = match stack.as_slice() {
+            [] => Some(self.layout.empty()),
+            [only] if !only.meta.whiteouts => Some(only.fs.clone()),
+            _ => None,
+        };
+        if let Some(dir) = dir {
+            let root = fs::open_dir(&dir)?;
+            return Ok(View { root, mount: None, dir, _copy: None, _store: Arc::clone(self) });
+        }
+        if self.can_mount(stack.len() + 1) {
+            let lower: Vec<&Path> = stack.iter().map(|layer| layer.fs.as_path()).collect();
+            return self.mounted_view(&lower);
+        }
+        let copy = Scratch::new(self, "view")?;
+        copy::merge(&stack, &copy.path)?;
+        let root = fs::open_dir(&copy.path)?;
+        let dir = copy.path.clone();
+        Ok(View { root, mount: None, dir, _copy: Some(copy), _store: Arc::clone(self) })
+    }
+}
+
+impl Inner {
+    /// A view of directories, topmost first, by an overlay mount.
+    pub(crate) fn mounted_view(self: &Arc<Self>, lower: &[&Path]) -> Result<View> {
+        let empty = self.layout.empty();
+        let mut lower = lower.to_vec();
+        if lower.len() == 1 {
+            // A second directory makes it an overlay, which is what hides the whiteouts.
+            lower.push(&empty);
+        }
+        let mount = overlay::mount(&lower, None, overlay::Options::default())?;
+        let root = open_mount(&mount)?;
+        let dir = PathBuf::new();
+        Ok(View { root, mount: Some(mount), dir, _copy: None, _store: Arc::clone(self) })
+    }
+}
+
+impl Store {
+    /// The merged tree of a chain, to read. [`Error::SnapshotMissing`] if a layer is not unpacked.
+    pub fn view(&self, chain: &Chain) -> Result<View> {
+        let layers = self.inner().locate(chain)?;
+        self.inner().view(&layers)
+    }
+}
