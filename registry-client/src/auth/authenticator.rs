@@ -1,0 +1,252 @@
+//! Answers challenges.
+//!
+//! Owns what is known of each origin (its kind of challenge) and the token cache, keyed by origin,
+//! realm, service, scopes and account. Locks: two maps under short std mutexes; each token's slot has
+//! an async mutex that is held while it is fetched, so that equal needs make one request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cooper_oci::Digest;
+use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use tokio::time::Instant;
+use url::Url;
+
+use super::challenge::{self, Challenge};
+use super::credentials::{Credential, Credentials};
+use super::scope::Scopes;
+use super::token::{self, Token, TokenRequest};
+use super::trust;
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result, Target};
+use crate::limits::Limits;
+use crate::retry::{Attempts, RetryPolicy, Sleeper};
+use crate::transport::Transport;
+
+/// What a request needs to be allowed.
+pub(crate) struct Need<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) target: &'a Target,
+    pub(crate) scopes: &'a Scopes,
+}
+
+/// A header, and where it came from.
+#[derive(Clone)]
+pub(crate) struct Authorization {
+    pub(crate) header: HeaderValue,
+    source: Source,
+}
+
+#[derive(Clone)]
+enum Source {
+    Basic,
+    Static,
+    Token { anonymous: bool },
+}
+
+/// What a 401 taught us.
+pub(crate) enum Learned {
+    /// Try again with this.
+    Retry(Authorization),
+    /// There is nothing more to try; why.
+    GiveUp(String),
+}
+
+#[derive(Clone)]
+enum Known {
+    Basic,
+    Bearer { realm: String, service: Option<String> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct TokenKey {
+    origin: String,
+    realm: String,
+    service: Option<String>,
+    scopes: Scopes,
+    account: Option<Digest>,
+}
+
+type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+
+/// Settings of one client's authentication.
+pub(crate) struct Authenticator {
+    pub(crate) credentials: Credentials,
+    pub(crate) trusted_services: Vec<String>,
+    pub(crate) allow_plaintext: bool,
+    known: Mutex<HashMap<String, Known>>,
+    tokens: Mutex<HashMap<TokenKey, Slot>>,
+}
+
+/// What authentication borrows from the client.
+#[derive(Clone, Copy)]
+pub(crate) struct Means<'a> {
+    pub(crate) transport: &'a Transport,
+    pub(crate) limits: &'a Limits,
+    pub(crate) policy: &'a RetryPolicy,
+    pub(crate) sleeper: &'a dyn Sleeper,
+}
+
+impl Authenticator {
+    pub(crate) fn new(
+        credentials: Credentials,
+        trusted_services: Vec<String>,
+        allow_plaintext: bool,
+    ) -> Self {
+        Self {
+            credentials,
+            trusted_services,
+            allow_plaintext,
+            known: Mutex::default(),
+            tokens: Mutex::default(),
+        }
+    }
+
+    /// The header to send at once, if an earlier challenge of this origin is known.
+    pub(crate) async fn authorize(&self, means: Means<'_>, need: &Need<'_>) -> Result<Option<Authorization>> {
+        let known = {
+            let map = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            map.get(&need.endpoint.origin()).cloned()
+        };
+        match known {
+            None => Ok(None),
+            Some(Known::Basic) => self.basic(need).await,
+            Some(Known::Bearer { realm, service }) => {
+                self.bearer(means, need, &realm, service, need.scopes.clone(), None).await.map(Some)
+            }
+        }
+    }
+
+    /// Answers the challenge of a 401 that `used` (if anything) did not satisfy.
+    pub(crate) async fn learn(
+        &self,
+        means: Means<'_>,
+        need: &Need<'_>,
+        headers: &HeaderMap,
+        used: Option<&Authorization>,
+    ) -> Result<Learned> {
+        let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok());
+        let origin = need.endpoint.origin();
+        match challenge::choose(texts) {
+            Some(Challenge::Bearer(bearer)) => {
+                if used.is_some_and(|u| matches!(u.source, Source::Static)) {
+                    return Ok(Learned::GiveUp("the registry refused the stored token".into()));
+                }
+                let known = Known::Bearer { realm: bearer.realm.clone(), service: bearer.service.clone() };
+                self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(origin, known);
+                let scopes = need.scopes.clone().union(&bearer.scopes);
+                let got = self.bearer(means, need, &bearer.realm, bearer.service, scopes, used).await?;
+                Ok(Learned::Retry(got))
+            }
+            Some(Challenge::Basic) | None if used.is_some() => {
+                Ok(Learned::GiveUp("the registry refused the stored credentials".into()))
+            }
+            // Some proxies answer 401 without any challenge: a password is worth one try.
+            Some(Challenge::Basic) | None => match self.basic(need).await? {
+                Some(authorization) => {
+                    self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(origin, Known::Basic);
+                    Ok(Learned::Retry(authorization))
+                }
+                None => Ok(Learned::GiveUp("no credentials for this registry".into())),
+            },
+        }
+    }
+
+    async fn credential(&self, need: &Need<'_>) -> Result<Option<Credential>> {
+        let found = self.credentials.lookup(&need.endpoint.registry, &need.target.repository).await?;
+        if found.is_some() && need.endpoint.exposes_credentials() && !self.allow_plaintext {
+            return Err(Error::Auth {
+                target: need.target.clone(),
+                reason: "credentials are not sent over plain http to another machine".into(),
+            });
+        }
+        Ok(found)
+    }
+
+    async fn basic(&self, need: &Need<'_>) -> Result<Option<Authorization>> {
+        let (header, source) = match self.credential(need).await? {
+            Some(Credential::Basic { username, password }) => {
+                (token::basic_header(need.target, &username, &password)?, Source::Basic)
+            }
+            Some(Credential::RegistryToken(secret)) => {
+                (token::bearer_header(need.target, &secret)?, Source::Static)
+            }
+            // A refresh token is not for the registry.
+            Some(Credential::IdentityToken { .. }) | None => return Ok(None),
+        };
+        Ok(Some(Authorization { header, source }))
+    }
+
+    async fn bearer(
+        &self,
+        means: Means<'_>,
+        need: &Need<'_>,
+        realm: &str,
+        service: Option<String>,
+        scopes: Scopes,
+        refused: Option<&Authorization>,
+    ) -> Result<Authorization> {
+        let credential = self.credential(need).await?;
+        if let Some(Credential::RegistryToken(secret)) = &credential {
+            let header = token::bearer_header(need.target, secret)?;
+            return Ok(Authorization { header, source: Source::Static });
+        }
+        let base: &Url = &need.endpoint.base;
+        let url =
+            trust::judge(base, realm, credential.is_some(), &self.trusted_services).map_err(|reason| {
+                // Without its query, and printable: the text is the server's.
+                let shown = crate::error::printable(realm.split(['?', '#']).next().unwrap_or_default());
+                Error::UntrustedTokenService { target: need.target.clone(), realm: shown, reason }
+            })?;
+        let key = TokenKey {
+            origin: need.endpoint.origin(),
+            realm: realm.to_owned(),
+            service,
+            scopes,
+            account: credential.as_ref().map(account),
+        };
+        let slot = {
+            let mut map = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            map.entry(key.clone()).or_default().clone()
+        };
+        let source = Source::Token { anonymous: credential.is_none() };
+        let mut held = slot.lock().await;
+        let request = TokenRequest {
+            target: need.target,
+            realm: &url,
+            service: key.service.as_deref(),
+            scopes: &key.scopes,
+            credential: credential.as_ref(),
+        };
+        if let Some(token) = held.as_ref().filter(|t| t.use_until > Instant::now()) {
+            let header = token::bearer_header(need.target, &token.secret)?;
+            // Unless it is the very token that was just refused, it is good.
+            if refused.is_none_or(|r| r.header != header) {
+                return Ok(Authorization { header, source });
+            }
+        }
+        *held = None;
+        let attempts = Attempts::new(means.policy, means.sleeper);
+        let token = token::fetch(means.transport, means.limits, attempts, &request).await?;
+        let header = token::bearer_header(need.target, &token.secret)?;
+        *held = Some(token);
+        Ok(Authorization { header, source })
+    }
+}
+
+impl Authorization {
+    /// Whether it was made without any account.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        matches!(self.source, Source::Token { anonymous: true })
+    }
+}
+
+/// Tells accounts apart without keeping their secrets in a map's key.
+fn account(credential: &Credential) -> Digest {
+    let (user, secret) = match credential {
+        Credential::Basic { username, password } => (username.as_str(), password),
+        Credential::IdentityToken { username, token } => (username.as_deref().unwrap_or_default(), token),
+        Credential::RegistryToken(token) => ("", token),
+    };
+    Digest::sha256_of(format!("{user}\n{}", secret.expose()).as_bytes())
+}

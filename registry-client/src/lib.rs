@@ -1,0 +1,76 @@
+//! A client for OCI registries: resolve, pull, push, mount, list and delete, with credentials.
+//!
+//! It knows no store: what it pulls goes into a [`BlobSink`], what it pushes comes from a
+//! [`BlobSource`], both handed in by the caller. It is async on tokio.
+//!
+//! What callers can rely on:
+//! - bytes are a manifest or a blob only after size and digest were checked;
+//! - a credential is sent to its registry's origin, and to token services that may have it, only;
+//! - passing failures are tried again with growing pauses, `Retry-After` is honoured, transfers go on
+//!   where they broke off;
+//! - everything a registry can send has a limit (see [`Limits`]).
+//!
+//! ```no_run
+//! use cooper_oci::Reference;
+//! use cooper_registry_client::{Client, Credentials, Document};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder().credentials(Credentials::from_environment()).build();
+//! let reference: Reference = "busybox:1.36".parse()?;
+//! let resolved = client.resolve(&reference).await?;
+//! if let Document::Manifest(manifest) = resolved.parse()? {
+//!     for layer in &manifest.layers {
+//!         let mut bytes = Vec::new();
+//!         client.pull_blob(&reference, layer, &mut bytes).await?;
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Pushing, with a blob that another repository may have:
+//!
+//! ```no_run
+//! use cooper_oci::{Descriptor, Reference, media};
+//! use cooper_registry_client::{Client, FileSource, PushOptions};
+//!
+//! # async fn example(layer: Descriptor, manifest: Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::builder().build();
+//! let reference: Reference = "localhost:5000/app:latest".parse()?;
+//! let options = PushOptions { mount_from: vec!["base".into()], ..PushOptions::default() };
+//! client.push_blob(&reference, &layer, &FileSource("layer.tar.gz".into()), &options).await?;
+//! client.push_manifest(&reference, media::OCI_MANIFEST, manifest).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod auth;
+mod cancel;
+mod client;
+mod endpoint;
+mod error;
+mod limits;
+mod manifest;
+mod progress;
+mod pull;
+mod push;
+mod retry;
+mod secret;
+mod sink;
+mod source;
+mod tags;
+mod transport;
+mod upload;
+
+pub use auth::{Credential, CredentialError, Credentials, Saved, login, logout, save_credential};
+pub use cancel::Cancel;
+pub use client::{Client, ClientBuilder};
+pub use error::{Answer, Error, ErrorKind, RegistryError, Result, Target};
+pub use limits::Limits;
+pub use manifest::{Document, ResolvedManifest};
+pub use progress::{Direction, Observer, Progress};
+pub use push::{PushOptions, Pushed};
+pub use retry::{RetryPolicy, Sleeper, TokioSleeper};
+pub use secret::Secret;
+pub use sink::{AsyncWriteSink, BlobSink, WriteSink};
+pub use source::{BlobSource, ByteStream, FileSource, ReadSource};

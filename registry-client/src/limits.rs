@@ -1,0 +1,57 @@
+//! Every number that bounds what a registry can make us do.
+
+use std::time::Duration;
+
+/// Limits of one client.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Bytes of a manifest or index.
+    pub manifest_bytes: u64,
+    /// Bytes of a config that is read into memory.
+    pub config_bytes: u64,
+    /// Bytes of a token service's answer.
+    pub token_bytes: u64,
+    /// Bytes read of an error's body.
+    pub error_bytes: u64,
+    /// Bytes of one page of a tag list.
+    pub page_bytes: u64,
+    /// Pages of a tag list.
+    pub pages: usize,
+    /// Tags of a list.
+    pub tags: usize,
+    /// Entries of an index, and layers of a manifest.
+    pub manifest_entries: usize,
+    /// Blob transfers at once with one registry.
+    pub transfers: usize,
+    /// Time to connect, TLS included.
+    pub connect_timeout: Duration,
+    /// Time to the beginning of an answer.
+    pub answer_timeout: Duration,
+    /// Time without any movement in a download.
+    pub idle_timeout: Duration,
+    /// Time without any movement in an upload; long, as registries hash a blob before they answer.
+    pub commit_timeout: Duration,
+    /// The least bytes that a download must move in each `idle_timeout`.
+    pub slowest_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest_bytes: 4 << 20,
+            config_bytes: 8 << 20,
+            token_bytes: 64 << 10,
+            error_bytes: 64 << 10,
+            page_bytes: 8 << 20,
+            pages: 1000,
+            tags: 100_000,
+            manifest_entries: 1000,
+            transfers: 6,
+            connect_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            commit_timeout: Duration::from_secs(600),
+            slowest_bytes: 16 << 10,
+        }
+    }
+}

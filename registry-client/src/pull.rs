@@ -1,0 +1,288 @@
+//! Pulling blobs.
+//!
+//! Owns the transfer: hashed while it streams, never more bytes than the descriptor says, continued by
+//! `Range` after a break (always from the registry itself: where it redirected to is not remembered),
+//! begun again once if the whole was wrong. A descriptor's `urls` are never fetched.
+
+use base64::Engine as _;
+use bytes::Bytes;
+use cooper_oci::{Descriptor, Digest, Hasher, Reference};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::{Method, Response, StatusCode};
+use tokio::time::Instant;
+
+use crate::auth::Scopes;
+use crate::client::{Call, Client, target_of};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, Result, Target};
+use crate::progress::Direction;
+use crate::retry::Failure;
+use crate::sink::BlobSink;
+use crate::transport::{Lane, SendError};
+
+impl Client {
+    /// Streams a blob into a sink. Only on `Ok` does the sink hold the blob: all of it, with the right
+    /// digest. Counts against [`crate::Limits::transfers`].
+    pub async fn pull_blob<S: BlobSink + ?Sized>(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        sink: &mut S,
+    ) -> Result<()> {
+        let target = target_of(reference, &descriptor.digest);
+        let endpoint = self.endpoint(&reference.registry)?;
+        let pull = Pull {
+            client: self,
+            endpoint: &endpoint,
+            target: &target,
+            descriptor,
+            hasher: descriptor.digest.hasher(),
+            offset: 0,
+            ranges: true,
+        };
+        self.unless_cancelled(&target, pull.run(sink)).await
+    }
+
+    /// A whole blob in memory, such as a config; at most [`crate::Limits::config_bytes`].
+    pub async fn pull_bytes(&self, reference: &Reference, descriptor: &Descriptor) -> Result<Bytes> {
+        let limit = self.inner.limits.config_bytes;
+        if descriptor.size > limit {
+            let target = target_of(reference, &descriptor.digest);
+            return Err(Error::TooLarge { target, what: "blob", limit });
+        }
+        let mut bytes = Vec::new();
+        self.pull_blob(reference, descriptor, &mut bytes).await?;
+        Ok(bytes.into())
+    }
+
+    /// Whether a repository has a blob.
+    pub async fn blob_exists(&self, reference: &Reference, digest: &Digest) -> Result<bool> {
+        let target = target_of(reference, digest);
+        let endpoint = self.endpoint(&reference.registry)?;
+        let url = endpoint.url(&format!("{}/blobs/{digest}", reference.repository));
+        let call = Call::new(&endpoint, &target, Scopes::pull(&reference.repository), Method::HEAD, url);
+        let reply = self.unless_cancelled(&target, self.inner.call(&call)).await?;
+        match reply.response.status().as_u16() {
+            200..=299 => Ok(true),
+            404 => Ok(false),
+            _ => Err(self.inner.refuse(&target, reply).await),
+        }
+    }
+}
+
+struct Pull<'a> {
+    client: &'a Client,
+    endpoint: &'a Endpoint,
+    target: &'a Target,
+    descriptor: &'a Descriptor,
+    hasher: Hasher,
+    /// Bytes that the sink has.
+    offset: u64,
+    /// Whether to ask for the rest only; not after a server made a mess of it.
+    ranges: bool,
+}
+
+/// How one transfer ended.
+enum End {
+    Complete,
+    Broken(SendError),
+}
+
+impl Pull<'_> {
+    async fn run<S: BlobSink + ?Sized>(mut self, sink: &mut S) -> Result<()> {
+        if let Some(data) = self.embedded()? {
+            self.accept(data, sink).await?;
+            return self.finish(sink).await;
+        }
+        let slot = self.client.inner.slot(self.endpoint);
+        let _permit = slot.acquire().await.map_err(|_| Error::stalled(self.target, "no transfer slot"))?;
+        let mut attempts = self.client.inner.attempts();
+        let mut second = false;
+        loop {
+            let before = self.offset;
+            let (failure, error) = match self.transfer(sink).await? {
+                End::Complete if self.matches() => return self.finish(sink).await,
+                End::Complete => {
+                    let actual = self.hasher.clone().finish();
+                    let expected = self.descriptor.digest.clone();
+                    let mismatch = Error::DigestMismatch { target: self.target.clone(), expected, actual };
+                    // Once: a resumed or damaged transfer may be right the second time.
+                    if second || !self.start_over(sink).await? {
+                        return Err(mismatch);
+                    }
+                    second = true;
+                    (Failure::default(), mismatch)
+                }
+                End::Broken(error) => match error.failure() {
+                    Some(failure) => (failure, error.into()),
+                    None => return Err(error.into()),
+                },
+            };
+            if self.offset > before {
+                attempts.progress();
+            }
+            if !attempts.again(&failure).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// The content that the descriptor itself carries, if it is right.
+    fn embedded(&self) -> Result<Option<Bytes>> {
+        let Some(data) = &self.descriptor.data else { return Ok(None) };
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(data)
+            .map_err(|_| Error::protocol(self.target, "data of the descriptor is not base64"))?;
+        if bytes.len() as u64 != self.descriptor.size || !self.descriptor.digest.verifies(&bytes) {
+            return Err(Error::protocol(self.target, "data of the descriptor is not what its digest says"));
+        }
+        Ok(Some(bytes.into()))
+    }
+
+    fn matches(&self) -> bool {
+        self.hasher.clone().finish() == self.descriptor.digest
+    }
+
+    async fn start_over<S: BlobSink + ?Sized>(&mut self, sink: &mut S) -> Result<bool> {
+        match sink.restart().await {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::Unsupported => return Ok(false),
+            Err(e) => return Err(Error::local(self.target, "cannot begin again", e)),
+        }
+        self.hasher = self.descriptor.digest.hasher();
+        self.offset = 0;
+        self.ranges = false;
+        Ok(true)
+    }
+
+    async fn finish<S: BlobSink + ?Sized>(&self, sink: &mut S) -> Result<()> {
+        sink.finish().await.map_err(|e| Error::local(self.target, "cannot store the blob", e))
+    }
+
+    async fn accept<S: BlobSink + ?Sized>(&mut self, chunk: Bytes, sink: &mut S) -> Result<()> {
+        self.hasher.update(&chunk);
+        self.offset += chunk.len() as u64;
+        sink.write(chunk).await.map_err(|e| Error::local(self.target, "cannot store the blob", e))?;
+        self.client.observe(Direction::Pull, &self.descriptor.digest, self.offset, self.descriptor.size);
+        Ok(())
+    }
+
+    /// One request and its body.
+    async fn transfer<S: BlobSink + ?Sized>(&mut self, sink: &mut S) -> Result<End> {
+        let inner = &self.client.inner;
+        let repository = &self.target.repository;
+        let url = self.endpoint.url(&format!("{repository}/blobs/{}", self.descriptor.digest));
+        let mut call = Call::new(self.endpoint, self.target, Scopes::pull(repository), Method::GET, url);
+        call.lane = Lane::Bulk;
+        call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if self.offset > 0 && self.ranges {
+            let range = HeaderValue::try_from(format!("bytes={}-", self.offset));
+            call.headers.extend(range.ok().map(|value| (RANGE, value)));
+        }
+        let reply = inner.call(&call).await?;
+        let headers = reply.response.headers();
+        let encoding = headers.get(CONTENT_ENCODING).map_or(&b"identity"[..], HeaderValue::as_bytes);
+        if reply.response.status().is_success() && encoding != b"identity" {
+            return Err(Error::protocol(self.target, "the blob comes with a content encoding"));
+        }
+        // Bytes of the answer that the sink has already.
+        let skip = match reply.response.status() {
+            StatusCode::OK => self.offset,
+            StatusCode::PARTIAL_CONTENT => {
+                let start = headers.get(CONTENT_RANGE).and_then(|v| v.to_str().ok()).and_then(range_start);
+                match start.and_then(|start| self.offset.checked_sub(start)) {
+                    Some(skip) => skip,
+                    None => return Ok(self.without_ranges("answer has another range than was asked for")),
+                }
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE if self.offset > 0 && self.ranges => {
+                return Ok(self.without_ranges("range refused"));
+            }
+            // A signed link may have expired between redirect and use; the registry gives a new one.
+            StatusCode::FORBIDDEN if reply.foreign => {
+                return Ok(End::Broken(SendError::Stalled(inner.refuse(self.target, reply).await)));
+            }
+            _ => return Err(inner.refuse(self.target, reply).await),
+        };
+        let announced = reply.response.content_length();
+        let expected = self.descriptor.size.saturating_sub(self.offset) + skip;
+        if let Some(actual) = announced.filter(|n| *n != expected) {
+            let actual = actual + self.offset - skip.min(self.offset);
+            return Err(Error::SizeMismatch {
+                target: self.target.clone(),
+                expected: self.descriptor.size,
+                actual,
+            });
+        }
+        self.receive(reply.response, skip, sink).await
+    }
+
+    fn without_ranges(&mut self, what: &str) -> End {
+        self.ranges = false;
+        End::Broken(SendError::Stalled(Error::protocol(self.target, what)))
+    }
+
+    async fn receive<S: BlobSink + ?Sized>(
+        &mut self,
+        mut response: Response,
+        mut skip: u64,
+        sink: &mut S,
+    ) -> Result<End> {
+        let inner = &self.client.inner;
+        let limits = &inner.limits;
+        let (mut window, mut window_bytes) = (Instant::now(), 0u64);
+        loop {
+            let mut chunk = match inner.transport.chunk(self.target, &mut response).await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) if self.offset == self.descriptor.size => return Ok(End::Complete),
+                // A connection that ends early without an error is a break like any other.
+                Ok(None) => {
+                    let error = Error::stalled(self.target, "the transfer broke off");
+                    return Ok(End::Broken(SendError::Stalled(error)));
+                }
+                Err(error) => return Ok(End::Broken(error)),
+            };
+            window_bytes += chunk.len() as u64;
+            if window.elapsed() >= limits.idle_timeout {
+                if window_bytes < limits.slowest_bytes {
+                    let error = Error::stalled(self.target, "the transfer is too slow");
+                    return Ok(End::Broken(SendError::Stalled(error)));
+                }
+                (window, window_bytes) = (Instant::now(), 0);
+            }
+            let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            skip -= known as u64;
+            let chunk = chunk.split_off(known);
+            if chunk.is_empty() {
+                continue;
+            }
+            if self.offset + chunk.len() as u64 > self.descriptor.size {
+                return Err(Error::SizeMismatch {
+                    target: self.target.clone(),
+                    expected: self.descriptor.size,
+                    actual: self.descriptor.size + 1,
+                });
+            }
+            self.accept(chunk, sink).await?;
+        }
+    }
+}
+
+/// The first byte's position in `bytes 7-99/100`.
+fn range_start(header: &str) -> Option<u64> {
+    header.trim().strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::range_start;
+
+    #[test]
+    fn content_ranges() {
+        assert_eq!(range_start("bytes 7-99/100"), Some(7));
+        assert_eq!(range_start("bytes 0-0/*"), Some(0));
+        for bad in ["", "bytes */100", "7-99", "bytes x-9/10", "bytes=7-9"] {
+            assert_eq!(range_start(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Pushing blobs: what to send at all, and how often to try.
+//!
+//! Owns the order of attempts: is it there, can it be mounted, one PUT, and chunks where they were
+//! asked for or where whole bodies do not get through. The requests of one upload are in `upload`.
+
+use std::sync::Mutex;
+
+use cooper_oci::{Descriptor, Digest, Reference};
+use reqwest::{Method, StatusCode};
+
+use crate::auth::Scopes;
+use crate::client::{Call, Client, target_of};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Result, Target};
+use crate::retry::{Attempts, Failure};
+use crate::source::BlobSource;
+use crate::upload::{Session, Step, Upload};
+
+/// How to push a blob.
+#[derive(Debug, Clone, Default)]
+pub struct PushOptions {
+    /// Repositories of the same registry that may hold the blob already, tried in order.
+    pub mount_from: Vec<String>,
+    /// Sends in chunks of this many bytes, which can be continued after a break; `None` sends one
+    /// body, which more registries take, and falls back to chunks when that breaks off repeatedly.
+    pub chunk_bytes: Option<u64>,
+}
+
+/// What a push had to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pushed {
+    /// Nothing: the repository had the blob.
+    Existed,
+    /// The registry took it from another of its repositories.
+    Mounted {
+        /// That repository.
+        from: String,
+    },
+    /// The bytes were sent.
+    Uploaded,
+}
+
+/// What came of asking for a mount.
+enum Mount {
+    Done,
+    /// Refused, but an upload was begun instead.
+    Opened(Session),
+    Refused,
+}
+
+/// Size of the chunks that replace a body that does not get through.
+const FALLBACK_CHUNK_BYTES: u64 = 16 << 20;
+
+impl Client {
+    /// Makes a repository hold a blob, by the cheapest way that works. Pushes of one blob to one
+    /// repository take turns. Counts against [`crate::Limits::transfers`].
+    pub async fn push_blob<S: BlobSource + ?Sized>(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        source: &S,
+        options: &PushOptions,
+    ) -> Result<Pushed> {
+        let target = target_of(reference, &descriptor.digest);
+        let endpoint = self.endpoint(&reference.registry)?;
+        let open = Mutex::new(None);
+        let push = Push { client: self, endpoint: &endpoint, target: &target, open: &open };
+        let result = self.unless_cancelled(&target, push.run(descriptor, source, options)).await;
+        if result.is_err() {
+            push.abandon().await;
+        }
+        result
+    }
+
+    /// Asks a registry to take a blob from another of its repositories; `false` if it will not.
+    pub async fn mount_blob(&self, reference: &Reference, digest: &Digest, from: &str) -> Result<bool> {
+        let target = target_of(reference, digest);
+        let endpoint = self.endpoint(&reference.registry)?;
+        let open = Mutex::new(None);
+        let push = Push { client: self, endpoint: &endpoint, target: &target, open: &open };
+        let mounted = self.unless_cancelled(&target, push.mount(digest, from)).await?;
+        push.abandon().await;
+        Ok(matches!(mounted, Mount::Done))
+    }
+}
+
+struct Push<'a> {
+    client: &'a Client,
+    endpoint: &'a Endpoint,
+    target: &'a Target,
+    /// The session that the registry keeps for us, to be given up on failure.
+    open: &'a Mutex<Option<Session>>,
+}
+
+impl Push<'_> {
+    async fn run<S: BlobSource + ?Sized>(
+        &self,
+        descriptor: &Descriptor,
+        source: &S,
+        options: &PushOptions,
+    ) -> Result<Pushed> {
+        let lock = self.client.inner.push_lock(self.target);
+        let _turn = lock.lock().await;
+        if self.exists(&descriptor.digest).await? {
+            return Ok(Pushed::Existed);
+        }
+        let mut session = None;
+        for from in options.mount_from.iter().filter(|from| **from != self.target.repository) {
+            match self.mount(&descriptor.digest, from).await? {
+                Mount::Done => return Ok(Pushed::Mounted { from: from.clone() }),
+                Mount::Opened(opened) => {
+                    session = Some(opened);
+                    break;
+                }
+                Mount::Refused => {}
+            }
+        }
+        let slot = self.client.inner.slot(self.endpoint);
+        let _permit = slot.acquire().await.map_err(|_| Error::stalled(self.target, "no transfer slot"))?;
+        self.upload(descriptor, source, options, session).await?;
+        Ok(Pushed::Uploaded)
+    }
+
+    async fn exists(&self, digest: &Digest) -> Result<bool> {
+        let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.target.repository));
+        let scopes = Scopes::push(&self.target.repository);
+        let call = Call::new(self.endpoint, self.target, scopes, Method::HEAD, url);
+        match self.client.inner.call(&call).await {
+            Ok(reply) => Ok(reply.response.status() == StatusCode::OK),
+            // Some registries cannot answer this; the upload will tell what is really wrong.
+            Err(Error::Status { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn mount(&self, digest: &Digest, from: &str) -> Result<Mount> {
+        let mut url = self.endpoint.url(&format!("{}/blobs/uploads/", self.target.repository));
+        url.query_pairs_mut().append_pair("mount", digest.as_str()).append_pair("from", from);
+        let scopes = Scopes::push(&self.target.repository).and(from, &["pull"]);
+        let mut call = Call::new(self.endpoint, self.target, scopes, Method::POST, url);
+        call.empty_body();
+        let reply = match self.client.inner.call(&call).await {
+            Ok(reply) => reply,
+            // Also when the token service grants only one of the two scopes.
+            Err(e) if matches!(e.kind(), ErrorKind::Auth | ErrorKind::Denied) => return Ok(Mount::Refused),
+            Err(error) => return Err(error),
+        };
+        match reply.response.status().as_u16() {
+            201 => Ok(Mount::Done),
+            202 => {
+                let session = Session::opened(self.endpoint, self.target, &reply)?;
+                self.remember(Some(&session));
+                Ok(Mount::Opened(session))
+            }
+            _ => Ok(Mount::Refused),
+        }
+    }
+
+    /// Tries until the registry has the blob.
+    async fn upload<S: BlobSource + ?Sized>(
+        &self,
+        descriptor: &Descriptor,
+        source: &S,
+        options: &PushOptions,
+        mut session: Option<Session>,
+    ) -> Result<()> {
+        let upload = Upload { client: self.client, endpoint: self.endpoint, target: self.target, descriptor };
+        let mut attempts: Attempts<'_> = self.client.inner.attempts();
+        let mut chunk_bytes = options.chunk_bytes.filter(|n| *n > 0);
+        let (mut breaks, mut chunks_refused, mut mismatches) = (0, false, 0);
+        loop {
+            let current = match session.take() {
+                Some(session) => session,
+                None => upload.begin().await?,
+            };
+            self.remember(Some(&current));
+            let step = match chunk_bytes {
+                Some(bytes) if !chunks_refused && descriptor.size > 0 => {
+                    upload.chunked(current, source, bytes, &mut attempts, &|s| self.remember(Some(s))).await?
+                }
+                _ => upload.whole(current, source).await?,
+            };
+            let (failure, error) = match step {
+                Step::Done => {
+                    self.remember(None);
+                    return Ok(());
+                }
+                Step::ChunksRefused => {
+                    chunks_refused = true;
+                    self.abandon().await;
+                    continue;
+                }
+                Step::Failed(failure, error) => (failure, error),
+            };
+            if error.answer().is_some_and(|a| a.has_code("DIGEST_INVALID")) {
+                // Damaged on the way once, or the source is not what its descriptor says.
+                mismatches += 1;
+                if mismatches > 1 {
+                    return Err(error);
+                }
+            }
+            if error.kind() == ErrorKind::Network {
+                breaks += 1;
+            }
+            if breaks == 2 && descriptor.size > FALLBACK_CHUNK_BYTES {
+                chunk_bytes = chunk_bytes.or(Some(FALLBACK_CHUNK_BYTES));
+            }
+            // A session is used for one try: some registries make its address good only once.
+            self.abandon().await;
+            if !attempts.again(&failure).await {
+                return Err(error);
+            }
+            // The answer may have been lost, but not the blob.
+            if breaks > 0 && self.exists(&descriptor.digest).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn remember(&self, session: Option<&Session>) {
+        *self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = session.cloned();
+    }
+
+    /// Tells the registry to forget an unfinished upload, without waiting long for it.
+    async fn abandon(&self) {
+        let session = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(session) = session {
+            let upload = self.client.delete_upload(self.endpoint, self.target, &session);
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(2), upload).await;
+        }
+    }
+}
+
+/// For a failure without anything to wait for.
+pub(crate) fn at_once() -> Failure {
+    Failure::default()
+}

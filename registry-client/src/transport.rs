@@ -1,0 +1,333 @@
+//! HTTP: connections, TLS, redirects and time limits.
+//!
+//! Every request of this crate leaves through [`Transport::send`]. It owns the rule that a credential
+//! never follows to another origin: `Authorization` is dropped at the first change of scheme, host or
+//! port and does not come back. Bodies are never decoded. TLS is rustls with ring and the system's
+//! roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured); proxies come from the environment, but
+//! never for loopback addresses.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Certificate, Client, Method, Response};
+use url::Url;
+
+use crate::auth::{is_loopback, is_public};
+use crate::error::{Error, Result, Target};
+use crate::limits::Limits;
+
+const MAX_REDIRECTS: usize = 10;
+
+/// Which pool of connections to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Small requests: HTTP/2 where the server has it.
+    Api,
+    /// Blobs: HTTP/1.1, so that parallel transfers do not share one flow-control window.
+    Bulk,
+}
+
+/// A request before credentials and redirects.
+pub(crate) struct Outgoing {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) body: Option<reqwest::Body>,
+    pub(crate) lane: Lane,
+}
+
+/// The response at the end of any redirects.
+pub(crate) struct Reply {
+    pub(crate) response: Response,
+    /// Whether it comes from another origin than was asked.
+    pub(crate) foreign: bool,
+}
+
+/// Counts the bytes of a request body, so that a stalled upload is noticed.
+#[derive(Default)]
+pub(crate) struct Sent(AtomicU64);
+
+impl Sent {
+    pub(crate) fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The connections of one client.
+pub(crate) struct Transport {
+    user_agent: String,
+    roots: Vec<Certificate>,
+    limits: Limits,
+    /// TLS for the API, TLS for blobs, plain, plain without proxy: built when first used, because
+    /// reading the system's certificates takes longer than a whole request to localhost.
+    clients: [OnceLock<std::result::Result<Client, String>>; 4],
+}
+
+impl Transport {
+    pub(crate) fn new(user_agent: String, roots: Vec<Certificate>, limits: Limits) -> Self {
+        Self { user_agent, roots, limits, clients: Default::default() }
+    }
+
+    fn client(&self, target: &Target, url: &Url, lane: Lane) -> Result<&Client> {
+        let index = match (url.scheme(), lane) {
+            ("https", Lane::Api) => 0,
+            ("https", Lane::Bulk) => 1,
+            _ if url.host().is_some_and(|h| is_loopback(&h)) => 3,
+            _ => 2,
+        };
+        let slot =
+            self.clients.get(index).and_then(|slot| slot.get_or_init(|| self.build(index)).as_ref().ok());
+        slot.ok_or_else(|| {
+            let cause = self.clients.get(index).and_then(|s| s.get()?.as_ref().err().cloned());
+            Error::Network {
+                target: target.clone(),
+                what: format!("cannot set up TLS: {}", cause.unwrap_or_default()),
+                source: None,
+            }
+        })
+    }
+
+    fn build(&self, index: usize) -> std::result::Result<Client, String> {
+        // Fails if a provider is installed already, which then serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .user_agent(&self.user_agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(self.limits.connect_timeout)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .referer(false)
+            .retry(reqwest::retry::never());
+        builder = match index {
+            0 => builder.tls_certs_merge(self.roots.iter().cloned()).http2_adaptive_window(true),
+            1 => builder.tls_certs_merge(self.roots.iter().cloned()).http1_only(),
+            2 => builder.tls_certs_only([]).http1_only(),
+            _ => builder.tls_certs_only([]).http1_only().no_proxy(),
+        };
+        builder.build().map_err(|e| {
+            let cause = std::error::Error::source(&e).map(ToString::to_string);
+            cause.unwrap_or_else(|| e.to_string())
+        })
+    }
+
+    /// Sends a request and follows its redirects. `sent` watches the body of an upload, which has no
+    /// limit on its whole time.
+    pub(crate) async fn send(
+        &self,
+        target: &Target,
+        outgoing: Outgoing,
+        sent: Option<&Sent>,
+    ) -> Result<Reply, SendError> {
+        let Outgoing { method, mut url, headers, mut authorization, mut body, lane } = outgoing;
+        let start = url.clone();
+        let mut foreign = false;
+        for _ in 0..=MAX_REDIRECTS {
+            let client = self.client(target, &url, lane)?;
+            let mut request = client.request(method.clone(), url.clone()).headers(headers.clone());
+            if let Some(value) = &authorization {
+                request = request.header(AUTHORIZATION, value.clone());
+            }
+            let bodiless = body.is_none();
+            if let Some(body) = body.take() {
+                request = request.body(body);
+            }
+            let response = self.in_time(target, request, sent).await?;
+            let redirect = match response.status().as_u16() {
+                301 | 302 | 303 => method == Method::GET || method == Method::HEAD,
+                307 | 308 => bodiless,
+                _ => false,
+            };
+            if !redirect {
+                return Ok(Reply { response, foreign });
+            }
+            let next = redirect_target(&start, &url, response.headers())
+                .map_err(|what| SendError::Final(Error::protocol(target, what)))?;
+            if next.origin() != url.origin() {
+                foreign = true;
+                authorization = None;
+            }
+            url = next;
+        }
+        Err(SendError::Final(Error::protocol(target, "too many redirects")))
+    }
+
+    async fn in_time(
+        &self,
+        target: &Target,
+        request: reqwest::RequestBuilder,
+        sent: Option<&Sent>,
+    ) -> Result<Response, SendError> {
+        let work = async { request.send().await.map_err(|e| SendError::Http(target.clone(), e)) };
+        tokio::pin!(work);
+        let Some(sent) = sent else {
+            return match tokio::time::timeout(self.limits.answer_timeout, work).await {
+                Ok(result) => result,
+                Err(_) => Err(SendError::stalled(target, "no answer in time")),
+            };
+        };
+        let mut before = sent.count();
+        let mut quiet = Duration::ZERO;
+        let step = (self.limits.idle_timeout / 4).max(Duration::from_millis(10));
+        loop {
+            if let Ok(result) = tokio::time::timeout(step, &mut work).await {
+                return result;
+            }
+            let now = sent.count();
+            quiet = if now == before { quiet + step } else { Duration::ZERO };
+            before = now;
+            // Registries hash a large blob before they answer: patience once all is sent is longer,
+            // but from here it cannot be told apart from a stalled connection.
+            if quiet >= self.limits.commit_timeout {
+                return Err(SendError::stalled(target, "upload stalled"));
+            }
+        }
+    }
+
+    /// The next part of a body, `None` at its end.
+    pub(crate) async fn chunk(
+        &self,
+        target: &Target,
+        response: &mut Response,
+    ) -> Result<Option<Bytes>, SendError> {
+        match tokio::time::timeout(self.limits.idle_timeout, response.chunk()).await {
+            Ok(result) => result.map_err(|e| SendError::Http(target.clone(), e)),
+            Err(_) => Err(SendError::stalled(target, "transfer stalled")),
+        }
+    }
+
+    /// A whole body of at most `limit` bytes.
+    pub(crate) async fn body(
+        &self,
+        target: &Target,
+        mut response: Response,
+        what: &'static str,
+        limit: u64,
+    ) -> Result<Bytes, SendError> {
+        let too_large = || SendError::Final(Error::TooLarge { target: target.clone(), what, limit });
+        if response.content_length().is_some_and(|n| n > limit) {
+            return Err(too_large());
+        }
+        let work = async {
+            let mut all = BytesMut::new();
+            while let Some(chunk) = self.chunk(target, &mut response).await? {
+                if (all.len() + chunk.len()) as u64 > limit {
+                    return Err(too_large());
+                }
+                all.extend_from_slice(&chunk);
+            }
+            Ok(all.freeze())
+        };
+        // Small things have a limit on the whole time too, against a drip of bytes.
+        match tokio::time::timeout(self.limits.answer_timeout * 2, work).await {
+            Ok(result) => result,
+            Err(_) => Err(SendError::stalled(target, "answer takes too long")),
+        }
+    }
+}
+
+/// A request that got no usable answer.
+pub(crate) enum SendError {
+    /// The connection failed.
+    Http(Target, reqwest::Error),
+    /// Nothing moved for too long.
+    Stalled(Error),
+    /// Trying again cannot help.
+    Final(Error),
+}
+
+impl SendError {
+    fn stalled(target: &Target, what: &str) -> Self {
+        Self::Stalled(Error::stalled(target, what))
+    }
+
+    /// How to look at it when deciding on another try; `None` if there must be none.
+    pub(crate) fn failure(&self) -> Option<crate::retry::Failure> {
+        match self {
+            Self::Http(_, error) => crate::retry::Failure::of_error(error),
+            Self::Stalled(_) => Some(crate::retry::Failure::default()),
+            Self::Final(_) => None,
+        }
+    }
+}
+
+impl From<Error> for SendError {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Http(target, error) => {
+                let what = if error.is_connect() {
+                    "cannot connect"
+                } else if error.is_body() || error.is_decode() {
+                    "the transfer broke off"
+                } else {
+                    "the request failed"
+                };
+                Error::http(&target, what, error)
+            }
+            SendError::Stalled(error) | SendError::Final(error) => error,
+        }
+    }
+}
+
+fn redirect_target(start: &Url, from: &Url, headers: &HeaderMap) -> std::result::Result<Url, &'static str> {
+    let location =
+        headers.get(LOCATION).and_then(|v| v.to_str().ok()).ok_or("redirect without a location")?;
+    let next = from.join(location).map_err(|_| "redirect to something that is no URL")?;
+    let host = next.host().ok_or("redirect to something that is no URL")?;
+    match next.scheme() {
+        "https" => {}
+        "http" if from.scheme() == "http" => {}
+        "http" => return Err("redirect from https to http refused"),
+        _ => return Err("redirect to another scheme than https refused"),
+    }
+    if !next.username().is_empty() || next.password().is_some() {
+        return Err("redirect with a user name refused");
+    }
+    let start_is_local = start.host().is_some_and(|h| is_loopback(&h) || !is_public(&h));
+    let inward =
+        is_loopback(&host) || matches!(host, url::Host::Ipv4(a) if a.is_link_local() || a.is_unspecified());
+    if inward && !start_is_local && next.origin() != start.origin() {
+        return Err("redirect to this machine refused");
+    }
+    Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn redirects_stay_at_least_as_safe() {
+        let next = |from: &str, to: &str| {
+            let from = Url::parse(from).unwrap();
+            let mut headers = HeaderMap::new();
+            headers.insert(LOCATION, to.parse().unwrap());
+            redirect_target(&from, &from, &headers).map(|u| u.to_string())
+        };
+        let from = "https://reg.test/v2/a/blobs/x";
+        assert_eq!(next(from, "https://cdn.test/x?sig=1").unwrap(), "https://cdn.test/x?sig=1");
+        assert_eq!(next(from, "../manifests/y").unwrap(), "https://reg.test/v2/a/manifests/y");
+        for bad in ["http://reg.test/x", "ftp://reg.test/x", "https://u:p@reg.test/x", "https://127.0.0.1/x"]
+        {
+            assert!(next(from, bad).is_err(), "{bad}");
+        }
+        for bad in ["https://169.254.169.254/latest", "https://localhost/x", "https://"] {
+            assert!(next(from, bad).is_err(), "{bad}");
+        }
+        assert!(next("http://localhost:5000/x", "http://127.0.0.1:6000/y").is_ok());
+    }
+}
