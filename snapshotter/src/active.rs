@@ -81,6 +81,30 @@ impl Active {
     }
 }
 
+impl Active {
+    /// Ends the mount and leaves the upper directory, as it is, in `fs` of the directory that is handed back.
+    pub(crate) fn into_upper(self) -> Result<Scratch> {
+        let Self { root, mount, seen, parents, scratch, root_stat, .. } = self;
+        if mount.is_none() {
+            let upper = scratch.path.join("fs");
+            let now = fs::fstat(&root)?;
+            make_root(&upper, &Stat { mtime: root_stat.mtime, ..now })?;
+            changes::collect(root.as_fd(), &scratch.path.join("before"), &upper)?;
+        }
+        drop((root, mount, seen, parents));
+        drop_leftovers(&scratch.path)?;
+        Ok(scratch)
+    }
+}
+
+/// Removes all but what becomes a snapshot.
+fn drop_leftovers(dir: &Path) -> Result<()> {
+    for name in ["work", "stubs", "stubs-work", "merged", "before"] {
+        files::remove_tree(&dir.join(name))?;
+    }
+    Ok(())
+}
+
 /// Options of a commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CommitOptions {
@@ -192,9 +216,7 @@ impl Store {
         drop(parents);
         let emitted = emit::emit_dir(dir.as_fd(), &scratch.path.join("tree"), std::io::sink())?;
         drop(dir);
-        for name in ["work", "stubs", "stubs-work", "merged", "before"] {
-            files::remove_tree(&scratch.path.join(name))?;
-        }
+        drop_leftovers(&scratch.path)?;
         let plain_root = is_plain_root(&root_stat);
         let self_contained = plain_root || chain.is_empty();
         let meta = Meta {

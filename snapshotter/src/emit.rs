@@ -1,5 +1,6 @@
 //! Writing a layer: the tar stream, its digest, the tree manifest and the hashes of all files in one pass.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
@@ -52,6 +53,50 @@ pub(crate) fn emit_dir<W: Write>(root: std::os::fd::BorrowedFd<'_>, tree: &Path,
     sink.flush().map_err(write_error(b""))?;
     let tree = manifest.finish()?;
     Ok(Emitted { diff_id, size_bytes, tree, whiteouts, disk_bytes: blocks * 512 })
+}
+
+/// What a manifest says about a snapshot as a whole.
+pub(crate) struct Manifest {
+    pub(crate) tree: TreeSummary,
+    pub(crate) whiteouts: bool,
+    pub(crate) disk_bytes: u64,
+}
+
+/// Writes the manifest of what is unpacked in `root` to the file `tree`. `hashes` has the content hashes that are
+/// known already, by inode; other files are read.
+pub(crate) fn write_manifest(
+    root: std::os::fd::BorrowedFd<'_>,
+    tree: &Path,
+    hashes: &HashMap<u64, [u8; 32]>,
+) -> Result<Manifest> {
+    let file = File::create(tree).map_err(Error::io("create", tree))?;
+    let mut manifest = TreeWriter::new(io::BufWriter::new(file), tree)?;
+    let mut whiteouts = false;
+    let mut blocks = 0;
+    scan::walk(root, &mut |found: &Found<'_>| {
+        let mut entry = found.entry.clone();
+        whiteouts |= entry.kind == TreeKind::Whiteout;
+        if entry.kind != TreeKind::HardLink {
+            blocks += found.stat.blocks;
+        }
+        if entry.kind == TreeKind::File {
+            entry.content = Some(match hashes.get(&found.stat.ino) {
+                Some(known) => *known,
+                None => hash_file(found)?,
+            });
+        }
+        manifest.append(&entry)
+    })?;
+    Ok(Manifest { tree: manifest.finish()?, whiteouts, disk_bytes: blocks * 512 })
+}
+
+/// blake3 of a file's content.
+pub(crate) fn hash_file(found: &Found<'_>) -> Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    let mut file = File::from(found.open()?);
+    let name = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&found.entry.path);
+    io::copy(&mut file, &mut hasher).map_err(Error::io("read", name))?;
+    Ok(*hasher.finalize().as_bytes())
 }
 
 /// Writes the layer that `manifest` describes and `root` holds to `sink` again. The content of each file is

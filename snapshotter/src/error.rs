@@ -39,7 +39,7 @@ pub enum Error {
         /// Digest of the layer, or a name for an archive.
         layer: String,
         /// What the reader said.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: cooper_oci::tar::TarError,
     },
     /// A member of a layer or archive cannot be represented in a file system tree.
     #[error("member {path} of the archive: {reason}")]

@@ -25,6 +25,7 @@ mod store;
 mod sync;
 mod tidy;
 mod tree;
+mod unpack;
 mod view;
 mod xattrs;
 
@@ -36,4 +37,5 @@ pub use error::{Error, Result};
 pub use records::{ImageRecord, StepLock};
 pub use store::{Mode, Store};
 pub use tree::{TreeEntry, TreeKind, TreeManifest, TreeReader, path_order};
+pub use unpack::{ExtractOptions, OpenLayer, Report, extract};
 pub use view::View;

@@ -10,6 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::chain::{Chain, DiffId};
+use crate::emit;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::layout::Layout;
@@ -114,10 +115,7 @@ impl Inner {
             let mut entry = found.entry.clone();
             let known = manifest.next().transpose()?.ok_or_else(|| damaged("there are more files than known"))?;
             if entry.kind == TreeKind::File {
-                let mut hasher = blake3::Hasher::new();
-                let mut file = File::from(found.open()?);
-                io::copy(&mut file, &mut hasher).map_err(Error::io("read", &self.layout.snapshot(id)))?;
-                entry.content = Some(*hasher.finalize().as_bytes());
+                entry.content = Some(emit::hash_file(found)?);
             }
             if entry == known {
                 return Ok(());
