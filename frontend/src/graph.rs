@@ -139,6 +139,9 @@ pub struct HttpOp {
     pub url: String,
     /// Expected digest of the body.
     pub checksum: Option<Digest>,
+    /// Name of the file, from the URL; `None` if it has to come from the response's headers, or else is
+    /// `__unnamed__`.
+    pub filename: Option<String>,
 }
 
 /// A git source.

@@ -1,7 +1,15 @@
 //! (skeleton)
 
 pub mod ast;
+pub mod context;
+pub mod dockerignore;
 pub mod error;
 pub mod expand;
+pub mod gopath;
+pub mod graph;
 mod instruction;
 pub mod parser;
+pub mod plan;
+mod remote;
+
+pub use plan::{PlanError, plan};

@@ -1,0 +1,85 @@
+//! From the syntax tree to the build graph.
+//!
+//! Owns the meaning of a Dockerfile: which stages and images there are and which of them a target needs
+//! ([`stages`]), what each instruction makes of its stage's state ([`dispatch`] and its neighbours), and the image
+//! config that comes out. Asks an [`ImageResolver`] for base images, all that can be known at once in one call.
+//! Must not: read files, use the network, run anything, or look at the clock.
+
+mod args;
+mod copy;
+mod dispatch;
+mod env;
+mod expose;
+mod gofmt;
+mod metadata;
+mod mounts;
+mod nodes;
+mod run;
+mod signal;
+mod stages;
+#[cfg(test)]
+mod tests;
+
+use crate::ast::{Dockerfile, Span};
+use crate::error::ParseError;
+use crate::expand::ExpandError;
+use crate::graph::{Graph, ImageResolver, PlanOptions};
+
+/// The Dockerfile cannot be planned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanError {
+    /// The part of the Dockerfile that is to blame.
+    pub span: Option<Span>,
+    /// What is wrong, worded as BuildKit does.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl PlanError {
+    /// An error at a place, without a hint.
+    pub fn new(span: impl Into<Option<Span>>, message: impl Into<String>) -> PlanError {
+        PlanError { span: span.into(), message: message.into(), hint: None }
+    }
+
+    /// Adds a hint.
+    pub fn with_hint(self, hint: impl Into<Option<String>>) -> PlanError {
+        PlanError { hint: hint.into(), ..self }
+    }
+
+    fn expand(span: Span) -> impl FnOnce(ExpandError) -> PlanError {
+        move |error| PlanError::new(span, error.to_string())
+    }
+
+    fn parse(span: Span) -> impl FnOnce(ParseError) -> PlanError {
+        move |error| PlanError { span: Some(span), message: error.message, hint: error.hint }
+    }
+}
+
+impl std::fmt::Display for PlanError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for PlanError {}
+
+/// Plans the build of one target for one platform.
+pub fn plan(
+    file: &Dockerfile,
+    options: &PlanOptions,
+    resolver: &dyn ImageResolver,
+) -> Result<Graph, PlanError> {
+    if file.stages.is_empty() {
+        return Err(PlanError::new(None, "dockerfile contains no stages to build"));
+    }
+    let mut planner = stages::Planner::new(file, options, resolver)?;
+    let target = planner.find_target()?;
+    planner.link_stages()?;
+    planner.resolve(target)?;
+    dispatch::dispatch_all(planner, target)
+}

@@ -1,0 +1,177 @@
+//! Arguments of the whole build: platform ARGs, ARGs before the first FROM, proxies, `SOURCE_DATE_EPOCH`.
+
+use std::collections::BTreeMap;
+
+use cooper_oci::Platform;
+
+use super::PlanError;
+use super::env::EnvList;
+use crate::ast::{Command, Dockerfile, Stage};
+use crate::context;
+use crate::expand::{Env, Expander};
+use crate::graph::PlanOptions;
+
+/// What the command line and the top of the file say.
+#[derive(Debug)]
+pub(super) struct BuildArgs {
+    /// `--build-arg`, last of equal names.
+    pub given: BTreeMap<String, String>,
+    /// Platform ARGs and ARGs before the first FROM.
+    pub global: EnvList,
+    /// Names that the file defines before the first FROM.
+    pub declared: Vec<String>,
+    /// Proxy variables of RUN, both cases.
+    pub proxies: Vec<(String, String)>,
+    /// `SOURCE_DATE_EPOCH`, seconds.
+    pub epoch: Option<i64>,
+    /// The epoch names something that only a running build can tell.
+    pub deferred_epoch: Option<String>,
+}
+
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+impl BuildArgs {
+    pub fn new(
+        file: &Dockerfile,
+        options: &PlanOptions,
+        expander: &Expander,
+        target: &Platform,
+        build: &Platform,
+    ) -> Result<BuildArgs, PlanError> {
+        let given: BTreeMap<String, String> = options.build_args.iter().cloned().collect();
+        let mut global = platform_args(file, options, target, build, &given);
+        let mut declared = Vec::new();
+        for instruction in &file.global_args {
+            let Command::Arg(arg) = &instruction.command else { continue };
+            for definition in &arg.definitions {
+                let name = definition.name.as_str();
+                declared.push(name.to_owned());
+                if let Some(value) = given.get(name) {
+                    global.set(name, value);
+                } else if let Some(default) = &definition.default {
+                    let value =
+                        expander.word(default.as_str(), &global).map_err(PlanError::expand(default.span))?;
+                    global.set(name, &value.value);
+                }
+            }
+        }
+        let proxies = proxies(&given);
+        let mut args = BuildArgs { given, global, declared, proxies, epoch: None, deferred_epoch: None };
+        args.resolve_epoch(file, options, expander)?;
+        Ok(args)
+    }
+
+    fn resolve_epoch(
+        &mut self,
+        file: &Dockerfile,
+        options: &PlanOptions,
+        expander: &Expander,
+    ) -> Result<(), PlanError> {
+        let global = self.global.get(EPOCH).filter(|value| !value.is_empty());
+        let Some(value) = self.given.get(EPOCH).map(String::as_str).or(global).map(str::to_owned) else {
+            return Ok(());
+        };
+        self.epoch = value.parse::<i64>().ok();
+        let text = match self.epoch {
+            Some(seconds) => seconds.to_string(),
+            None => String::new(),
+        };
+        if self.epoch.is_none() && !value.is_empty() {
+            check_epoch_keyword(&value, file, options, expander, &self.global)?;
+            self.deferred_epoch = Some(value);
+        }
+        if text.is_empty() {
+            self.given.remove(EPOCH);
+            self.global.remove(EPOCH);
+            return Ok(());
+        }
+        if let Some(given) = self.given.get_mut(EPOCH) {
+            given.clone_from(&text);
+        }
+        if self.global.get(EPOCH).is_some() {
+            self.global.set(EPOCH, &text);
+        }
+        Ok(())
+    }
+}
+
+fn platform_args(
+    file: &Dockerfile,
+    options: &PlanOptions,
+    target: &Platform,
+    build: &Platform,
+    given: &BTreeMap<String, String>,
+) -> EnvList {
+    let last = file.stages.last().and_then(Stage::name);
+    let stage = options.target.as_deref().filter(|name| !name.is_empty()).or(last).unwrap_or("default");
+    let mut list = EnvList::default();
+    let mut set = |name: String, value: &str| {
+        let value = given.get(&name).map_or(value, String::as_str);
+        list.set(&name, value);
+    };
+    for (prefix, platform) in [("BUILD", build), ("TARGET", target)] {
+        set(format!("{prefix}PLATFORM"), &platform.to_string());
+        set(format!("{prefix}OS"), &platform.os);
+        set(format!("{prefix}OSVERSION"), platform.os_version.as_deref().unwrap_or_default());
+        set(format!("{prefix}ARCH"), &platform.architecture);
+        set(format!("{prefix}VARIANT"), platform.variant.as_deref().unwrap_or_default());
+    }
+    set("TARGETSTAGE".to_owned(), stage);
+    list
+}
+
+const PROXIES: [&str; 5] = ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy"];
+
+fn proxies(given: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for proxy in PROXIES {
+        // Sorted by name, so that the lower-case form is the last and wins.
+        let value = given.iter().filter(|(name, _)| name.eq_ignore_ascii_case(proxy)).map(|(_, value)| value).last();
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            found.push((proxy.to_ascii_uppercase(), value.clone()));
+            found.push((proxy.to_owned(), value.clone()));
+        }
+    }
+    found
+}
+
+/// The epoch may be taken from the main context, a named context, or a stage that only fetches one thing.
+fn check_epoch_keyword(
+    value: &str,
+    file: &Dockerfile,
+    options: &PlanOptions,
+    expander: &Expander,
+    global: &EnvList,
+) -> Result<(), PlanError> {
+    if value == "context" || context::lookup(&options.named_contexts, value, &Platform::host()).is_some() {
+        return Ok(());
+    }
+    let stage = file.stages.iter().find(|stage| stage.name().is_some_and(|name| name.eq_ignore_ascii_case(value)));
+    let Some(stage) = stage else {
+        return Err(PlanError::new(None, format!("invalid {EPOCH}: {value}")));
+    };
+    let span = stage.from.base.span;
+    let base = expander.word(stage.from.base.as_str(), global).map_err(PlanError::expand(span))?;
+    if base.value != "scratch" {
+        return Err(PlanError::new(span, format!("{EPOCH} stage must use FROM scratch")));
+    }
+    let mut adds = 0;
+    for instruction in &stage.instructions {
+        match &instruction.command {
+            Command::Arg(_) => {}
+            Command::Add(_) => adds += 1,
+            other => {
+                let message = format!(
+                    "{EPOCH} stage does not meet source-only requirements: unsupported {} instruction",
+                    other.keyword()
+                );
+                return Err(PlanError::new(instruction.source.span, message));
+            }
+        }
+    }
+    if adds == 1 {
+        Ok(())
+    } else {
+        Err(PlanError::new(span, format!("{EPOCH} stage must contain exactly one remote ADD")))
+    }
+}
