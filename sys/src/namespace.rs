@@ -79,8 +79,7 @@ pub fn loopback_up() -> Result<()> {
     // SIOCSIFFLAGS reads.
     let result = unsafe {
         let mut request = std::mem::zeroed::<libc::ifreq>();
-        request.ifr_name[0] = b'l' as libc::c_char;
-        request.ifr_name[1] = b'o' as libc::c_char;
+        std::ptr::copy_nonoverlapping(c"lo".as_ptr(), request.ifr_name.as_mut_ptr(), 3);
         #[allow(clippy::cast_possible_truncation, reason = "IFF_UP and IFF_RUNNING fit")]
         let flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
         request.ifr_ifru.ifru_flags = flags;

@@ -125,7 +125,7 @@ fn a_tree_without_permission_bits_is_removed_and_links_are_not_followed() {
     symlink("../../kept", tree.join("a/link")).unwrap();
     std::fs::write(tree.join("a/b/c/file"), "").unwrap();
     for path in ["a/b/c", "a/b", "a"] {
-        std::fs::set_permissions(tree.join(path), std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(tree.join(path), std::fs::Permissions::from_mode(0o000)).unwrap();
     }
     fs::remove_tree(&tree).unwrap();
     fs::remove_tree(&tree).unwrap();

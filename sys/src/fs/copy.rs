@@ -41,10 +41,7 @@ pub fn copy_file(from: impl AsFd, to: impl AsFd, length: u64) -> Result<u64> {
     let mut in_kernel = true;
     let mut offset = 0;
     while offset < size {
-        let (start, end) = match next_data(from, offset, size)? {
-            Some(range) => range,
-            None => break,
-        };
+        let Some((start, end)) = next_data(from, offset, size)? else { break };
         offset = start;
         while offset < end {
             let moved = copy_some(from, to, offset, end - offset, &mut in_kernel)?;

@@ -20,7 +20,7 @@ pub use at::{
 };
 pub use copy::{copy_file, reflink, set_size};
 pub use dir::{DirEntry, read_dir, read_dir_sorted};
-pub use open::{mkdir_all_in_root, open_dir, open_in_root, open_path, resolve_in_root};
+pub use open::{create_all_in_root, mkdir_all_in_root, open_dir, open_in_root, open_path, resolve_in_root};
 pub use remove::{remove_tree, remove_tree_at};
 pub use rustix::fs::OFlags;
 pub use stat::{FileKind, Stat, StatFs, fstat, stat_at, statfs, umask};

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::error::Context as _;
@@ -123,6 +123,35 @@ fn mkdir_all(
         };
     }
     Ok(dir)
+}
+
+/// Makes an empty file at `path` inside `root`, as if chrooted, unless something is there, and returns a handle to it.
+///
+/// Missing parents become directories of mode 0755. A link into nothing gets its target made. `mode` is subject to the
+/// umask.
+pub fn create_all_in_root(root: impl AsFd, path: impl AsRef<Path>, mode: u32) -> Result<OwnedFd> {
+    let (root, asked) = (root.as_fd(), path.as_ref());
+    let mut path = Path::new("/").join(asked);
+    for _ in 0..MAX_LINKS {
+        match open_raw(root, &path, OFlags::PATH, 0) {
+            Err(Errno::NOENT) => {}
+            other => return other.at("create file", asked),
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Error::at("create file", asked, Errno::INVAL));
+        };
+        let parent = parent.to_owned();
+        let dir = mkdir_all_in_root(root, &parent, 0o755, |_, _| Ok(()))?;
+        match rustix::fs::mknodat(&dir, name, FileType::RegularFile, Mode::from_raw_mode(mode), 0) {
+            Ok(()) => return super::open_at(&dir, name, OFlags::PATH),
+            Err(Errno::EXIST) => {
+                let target = rustix::fs::readlinkat(&dir, name, Vec::new()).at("create file", asked)?;
+                path = parent.join(PathBuf::from(std::ffi::OsString::from_vec(target.into_bytes())));
+            }
+            Err(e) => return Err(Error::at("create file", asked, e)),
+        }
+    }
+    Err(Error::at("create file", asked, Errno::LOOP))
 }
 
 /// True when `name` can be one entry of a directory.
