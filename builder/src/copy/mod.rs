@@ -1,0 +1,33 @@
+//! COPY and ADD: which files a source names, what their content key is, and how they are written into an image.
+//!
+//! Owns: the path rules of both ends, `--parents`, `--exclude`, `--chmod`, `--chown`, hard links and attributes.
+//! Sources and the image are not trusted: everything goes by descriptors below their roots (`cooper_sys::fs`).
+//! Must not: mount anything, know layers or steps, follow a link out of either root.
+//!
+//! Order of use: [`select`] for each source, [`digest`] or [`examine`] for the step's key, [`copy`] when it missed.
+
+mod archive;
+mod chmod;
+mod chown;
+mod digest;
+mod error;
+mod include;
+mod resolve;
+mod select;
+mod source;
+mod suggest;
+mod target;
+#[cfg(test)]
+mod tests;
+mod walk;
+mod write;
+mod xattrs;
+
+pub use archive::Unpacker;
+pub use chmod::ModeChange;
+pub use chown::{Owner, names_needed, resolve_chown};
+pub use digest::{ContentDigest, digest, examine, named_inputs};
+pub use error::CopyError;
+pub use select::{Selection, select, select_path};
+pub use source::{ContentHasher, NoHasher, SourceTree};
+pub use write::{CopyOptions, CopyReport, copy};
