@@ -1,4 +1,31 @@
 //! The solver, build contexts, image assembly and exporters.
+//!
+//! [`Session::build`] takes a [`request::BuildRequest`] through four stations: read the Dockerfile, plan it into a
+//! graph, solve the graph step by step from cache or by work, export the result. Everything that lasts goes through
+//! the snapshotter's store; everything that a person sees leaves as [`event::Event`]s. No terminal, no flags here.
 
+mod assemble;
+mod build;
+mod cancel;
+pub mod context;
+pub mod copy;
+mod error;
 pub mod event;
+mod export;
+mod image_source;
+mod images;
+mod ops;
 pub mod request;
+mod rootfs;
+mod session;
+mod solver;
+mod store_care;
+mod task;
+mod transfer;
+
+pub use cancel::CancelToken;
+pub use error::{BuildError, DockerfileText, Kind};
+pub use images::ImageSummary;
+pub use cooper_snapshotter::{DiskUsage, PruneOptions, PruneReport};
+pub use session::{Session, SessionOptions, default_root};
+pub use store_care::{login, logout};

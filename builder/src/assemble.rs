@@ -1,0 +1,259 @@
+//! Makes the image out of a root filesystem and its plan: config, history, layer descriptors, manifest.
+//!
+//! A layer has one uncompressed form, which its diff ID names, and any number of compressed ones. The store's own
+//! images use the uncompressed form, whose blob need not exist: it is made from the snapshot whenever it is read.
+
+use std::sync::Arc;
+
+use cooper_frontend::graph::ImagePlan;
+use cooper_oci::compress::Compression;
+use cooper_oci::{Descriptor, Digest, History, ImageConfig, Manifest, Platform, format_rfc3339, media};
+use cooper_snapshotter::BlobForm;
+
+use crate::error::{BuildError, Kind};
+use crate::image_source::{Origins, fetch_layer};
+use crate::rootfs::Rootfs;
+use crate::session::Inner;
+use crate::task;
+
+/// How layers are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerFormat {
+    /// Compression of layers made here.
+    pub compression: Compression,
+    /// Level; `None` is the algorithm's default.
+    pub level: Option<i32>,
+    /// Recompress base layers too.
+    pub force: bool,
+    /// OCI media types; Docker's otherwise.
+    pub oci_types: bool,
+}
+
+impl LayerFormat {
+    /// What the local store uses: nothing is compressed, base layers stay as they came.
+    pub const STORE: LayerFormat =
+        LayerFormat { compression: Compression::None, level: None, force: false, oci_types: true };
+    /// What goes to registries and archives by default.
+    pub const GZIP: LayerFormat =
+        LayerFormat { compression: Compression::Gzip, level: None, force: false, oci_types: true };
+}
+
+/// An image ready to be stored or sent.
+#[derive(Debug, Clone)]
+pub struct AssembledImage {
+    /// Descriptor of the manifest, with its platform.
+    pub descriptor: Descriptor,
+    /// The manifest's bytes.
+    pub manifest_bytes: Vec<u8>,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The config's bytes.
+    pub config_bytes: Vec<u8>,
+    /// Layers in order: diff ID and descriptor.
+    pub layers: Vec<(Digest, Descriptor)>,
+    /// Where base layers can be fetched.
+    pub origins: Origins,
+    /// `created` of the config.
+    pub created: Option<String>,
+}
+
+/// A document of ours as the bytes that its digest is made of.
+pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, BuildError> {
+    cooper_oci::json::to_vec(value)
+        .map_err(|e| BuildError::new(Kind::Internal, "a document could not be written as JSON").caused_by(e))
+}
+
+/// The platform that a config says.
+fn platform_of(config: &ImageConfig) -> Platform {
+    let mut platform = Platform::new(&config.os, &config.architecture, config.variant.as_deref());
+    platform.os_version.clone_from(&config.os_version);
+    platform.os_features.clone_from(&config.os_features);
+    platform
+}
+
+/// The bytes of a config.
+pub fn config_bytes(config: &ImageConfig) -> Result<Vec<u8>, BuildError> {
+    json(config)
+}
+
+/// Completes the planned config: diff IDs and the times that only the build knows.
+pub fn finish_config(plan: &ImagePlan, rootfs: &Rootfs) -> ImageConfig {
+    let mut config = plan.config.clone();
+    config.rootfs.diff_ids = rootfs.layers.iter().map(|l| l.diff_id.clone()).collect();
+    let base = plan.base_history_len.min(config.history.len());
+    let base_created = config.history[..base].iter().rev().find_map(|h| h.created.clone()).or(config.created.take());
+    let base_layers = config.history[..base].iter().filter(|h| !h.empty_layer).count();
+    let fixed = plan.source_date_epoch.map(|s| format_rfc3339(s, 0));
+    let mut last = base_created.clone();
+    let mut next_layer = base_layers;
+    for entry in &mut config.history[base..] {
+        if !entry.empty_layer {
+            if let Some(layer) = rootfs.layers.get(next_layer) {
+                last = layer.created_seconds.map(|s| format_rfc3339(s, 0)).or(last);
+            }
+            next_layer += 1;
+        }
+        entry.created = fixed.clone().or_else(|| last.clone());
+    }
+    // A base image may have layers that its history does not mention.
+    for layer in rootfs.layers.iter().skip(next_layer) {
+        config.history.push(History {
+            created: fixed.clone().or_else(|| layer.created_seconds.map(|s| format_rfc3339(s, 0))).or_else(|| last.clone()),
+            comment: Some("cooper.exporter.image.v0".into()),
+            ..History::default()
+        });
+    }
+    config.created = fixed.or(last).or(base_created);
+    config
+}
+
+/// Builds manifest and config for a root filesystem; compresses what is not yet compressed as asked.
+pub async fn assemble(
+    session: &Arc<Inner>,
+    config: &ImageConfig,
+    rootfs: &Rootfs,
+    origins: &Origins,
+    format: &LayerFormat,
+    annotations: &[(String, String)],
+) -> Result<AssembledImage, BuildError> {
+    let config_bytes = config_bytes(config)?;
+    let descriptors = futures_util::future::try_join_all(
+        rootfs.layers.iter().map(|layer| layer_descriptor(session, &layer.diff_id, origins, format)),
+    )
+    .await?;
+    let config_type = if format.oci_types { media::OCI_CONFIG } else { media::DOCKER_CONFIG };
+    let mut manifest = Manifest::new(Descriptor::of(config_type, &config_bytes), descriptors.clone());
+    manifest.media_type =
+        Some(if format.oci_types { media::OCI_MANIFEST } else { media::DOCKER_MANIFEST }.to_string());
+    manifest.annotations.extend(annotations.iter().cloned());
+    let manifest_bytes = json(&manifest)?;
+    let mut descriptor =
+        Descriptor::of(manifest.media_type.clone().unwrap_or_default(), &manifest_bytes);
+    descriptor.platform = Some(platform_of(config));
+    let layers = rootfs.layers.iter().map(|l| l.diff_id.clone()).zip(descriptors).collect();
+    Ok(AssembledImage {
+        descriptor,
+        manifest_bytes,
+        manifest,
+        config_bytes,
+        layers,
+        origins: origins.clone(),
+        created: config.created.clone(),
+    })
+}
+
+/// The descriptor of one layer in the format asked for, making the compressed blob if it does not exist.
+async fn layer_descriptor(
+    session: &Arc<Inner>,
+    diff_id: &Digest,
+    origins: &Origins,
+    format: &LayerFormat,
+) -> Result<Descriptor, BuildError> {
+    if let Some(origin) = origins.get(diff_id)
+        && !(format.force && media::compression_of(&origin.descriptor.media_type) != Some(format.compression))
+    {
+        let mut descriptor = Descriptor::new(
+            converted(&origin.descriptor.media_type, format.oci_types),
+            origin.descriptor.digest.clone(),
+            origin.descriptor.size,
+        );
+        descriptor.annotations.clone_from(&origin.descriptor.annotations);
+        return Ok(descriptor);
+    }
+    if let Some(origin) = origins.get(diff_id) {
+        fetch_layer(session, &origin).await?;
+    }
+    let session = session.clone();
+    let diff_id = diff_id.clone();
+    let format = format.clone();
+    let origin = origins.get(&diff_id);
+    let permit = session.compress_slots.clone().acquire_owned().await.map_err(|_| BuildError::cancelled())?;
+    task::blocking("compress layer", move || {
+        let _permit = permit;
+        compress_layer(&session, &diff_id, origin.as_ref().map(|o| &o.descriptor), &format)
+    })
+    .await
+}
+
+fn converted(media_type: &str, oci_types: bool) -> String {
+    if oci_types { media::to_oci(media_type).to_string() } else { media::to_docker(media_type).to_string() }
+}
+
+fn compress_layer(
+    session: &Inner,
+    diff_id: &Digest,
+    base: Option<&Descriptor>,
+    format: &LayerFormat,
+) -> Result<Descriptor, BuildError> {
+    let media_type = match (format.compression, format.oci_types) {
+        (Compression::None, true) => media::OCI_LAYER_TAR,
+        (Compression::Gzip, true) => media::OCI_LAYER_GZIP,
+        (Compression::Zstd, _) => media::OCI_LAYER_ZSTD,
+        (Compression::None, false) => media::DOCKER_LAYER_TAR,
+        (Compression::Gzip, false) => media::DOCKER_LAYER_GZIP,
+    };
+    let info = session.store.layer(diff_id)?;
+    if format.compression == Compression::None
+        && base.is_none()
+        && let Some(info) = &info
+    {
+        return Ok(Descriptor::new(media_type, diff_id.clone(), info.size_bytes));
+    }
+    let form = form_name(media_type, format);
+    if let Some(known) = info.iter().flat_map(|i| &i.blobs).find(|b| b.media_type == form)
+        && session.store.has_blob(&known.digest)? == Some(known.size_bytes)
+    {
+        return Ok(Descriptor::new(media_type, known.digest.clone(), known.size_bytes));
+    }
+    let failed = |e: std::io::Error| BuildError::new(Kind::Config, format!("cannot compress layer {diff_id}")).caused_by(e);
+    let writer = session.store.blob_writer(None, None)?;
+    let mut encoder =
+        cooper_oci::compress::encoder(writer, format.compression, format.level, session.threads).map_err(failed)?;
+    write_layer_tar(session, diff_id, base, &mut encoder)?;
+    let writer = encoder.finish().map_err(failed)?;
+    let size_bytes = writer.written();
+    let digest = writer.commit()?;
+    // Base layers that are recompressed have no information file until they are unpacked.
+    if info.is_some() {
+        session.store.record_blob_form(diff_id, BlobForm { media_type: form, digest: digest.clone(), size_bytes })?;
+    }
+    Ok(Descriptor::new(media_type, digest, size_bytes))
+}
+
+/// What distinguishes compressed forms of one layer: their bytes depend on the level and on our coder.
+fn form_name(media_type: &str, format: &LayerFormat) -> String {
+    let level = format.level.map_or_else(|| "default".to_string(), |l| l.to_string());
+    format!("{media_type};level={level};coder=1")
+}
+
+/// A layer's uncompressed tar as a stream: from the base image's blob, which must be in the store.
+pub fn open_layer_tar(
+    session: &Inner,
+    diff_id: &Digest,
+    base: Option<&Descriptor>,
+) -> Result<Box<dyn std::io::Read>, cooper_snapshotter::Error> {
+    let Some(base) = base else {
+        return Err(cooper_snapshotter::Error::SnapshotMissing(diff_id.clone()));
+    };
+    let file = session.store.open_blob(&base.digest)?;
+    let compression = media::compression_of(&base.media_type).unwrap_or(Compression::None);
+    let reader = std::io::BufReader::with_capacity(1 << 18, file);
+    cooper_oci::compress::decoder(reader, compression)
+        .map_err(|source| cooper_snapshotter::Error::LayerStream { layer: diff_id.to_string(), source })
+}
+
+/// Writes a layer's uncompressed tar: from its snapshot if we made it, else from the base image's blob.
+pub fn write_layer_tar(
+    session: &Inner,
+    diff_id: &Digest,
+    base: Option<&Descriptor>,
+    out: &mut dyn std::io::Write,
+) -> Result<(), BuildError> {
+    if base.is_none() {
+        return Ok(session.store.layer_tar(diff_id, out)?);
+    }
+    let mut tar = open_layer_tar(session, diff_id, base)?;
+    std::io::copy(&mut tar, out)
+        .map_err(|e| BuildError::new(Kind::Config, format!("cannot read layer {diff_id}")).caused_by(e))?;
+    Ok(())
+}

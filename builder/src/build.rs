@@ -1,0 +1,314 @@
+//! A build from the request to the outcome: read, plan, solve, export.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use cooper_frontend::context::{normalize_name, parse_flag};
+use cooper_frontend::dockerignore::Matcher;
+use cooper_frontend::graph::{Graph, NamedContext, Op, PlanOptions};
+use cooper_oci::{ImageConfig, Platform};
+
+use crate::assemble::finish_config;
+use crate::cancel::CancelToken;
+use crate::context::{Context, StatIndex};
+use crate::error::{BuildError, DockerfileText, Kind};
+use crate::event::{Event, EventSender};
+use crate::export;
+use crate::image_source::{Origins, Resolver};
+use crate::request::{BuildOutcome, BuildRequest, ContextSource, DockerfileSource, Output, OutputKind};
+use crate::rootfs::Rootfs;
+use crate::session::{Inner, Session};
+use crate::solver::Build;
+use crate::task;
+
+/// A Dockerfile larger than this is refused.
+const MAX_DOCKERFILE_BYTES: u64 = 16 << 20;
+
+/// What one platform's build gives to the exporters.
+pub struct Built {
+    /// The target's root filesystem.
+    pub rootfs: Rootfs,
+    /// The finished config.
+    pub config: ImageConfig,
+    /// Where base layers are.
+    pub origins: Origins,
+}
+
+impl Session {
+    /// Builds. Events tell what happens meanwhile; throwing `cancel` ends it without leftovers.
+    pub async fn build(
+        &self,
+        request: BuildRequest,
+        events: EventSender,
+        cancel: CancelToken,
+    ) -> Result<BuildOutcome, BuildError> {
+        let request = Arc::new(request);
+        let outputs = export::check(&request)?;
+        let files = {
+            let request = request.clone();
+            task::blocking("read Dockerfile", move || read_files(&request)).await?
+        };
+        let dockerfile = files.dockerfile.clone();
+        let with_text = |e: BuildError| e.in_dockerfile(&dockerfile);
+        let platforms = if request.platforms.is_empty() { vec![Platform::host()] } else { request.platforms.clone() };
+        if platforms.len() > 1 {
+            return Err(BuildError::user("several platforms in one build are not supported yet")
+                .hint("build them one by one with --platform"));
+        }
+        let mut built = Vec::new();
+        let mut first_step = 0;
+        let mut indexes = Vec::new();
+        for platform in platforms {
+            let (graph, images) = self.plan(&request, &files, platform).await.map_err(with_text)?;
+            for warning in &graph.warnings {
+                events.send(Event::Warning {
+                    rule: warning.rule.clone(),
+                    message: warning.message.clone(),
+                    span: warning.span,
+                });
+            }
+            let steps = graph.dag.node_count();
+            let contexts = open_contexts(&self.0, &request, &files, &graph)?;
+            let build = Arc::new(Build {
+                session: self.0.clone(),
+                request: request.clone(),
+                graph,
+                dockerfile: dockerfile.clone(),
+                events: events.clone(),
+                cancel: cancel.clone(),
+                contexts: contexts.iter().map(|(n, c)| (n.clone(), c.context.clone())).collect(),
+                images,
+                origins: Origins::default(),
+                publishing: Mutex::default(),
+                first_step,
+            });
+            first_step += steps;
+            let rootfs = build.solve().await?;
+            let config = finish_config(&build.graph.image, &rootfs);
+            indexes.extend(contexts.into_values());
+            built.push((build.clone(), Built { rootfs, config, origins: build.origins.clone() }));
+        }
+        let results: Vec<&Built> = built.iter().map(|(_, b)| b).collect();
+        let outcome = tokio::select! {
+            outcome = export::run(&self.0, &request, &outputs, &results, &events) => outcome,
+            () = cancel.cancelled() => Err(BuildError::cancelled()),
+        };
+        // Records are worth keeping even if an exporter failed.
+        for (build, _) in &built {
+            build.settle().await?;
+        }
+        for OpenContext { context, index } in indexes {
+            // Worth a later build's time only: without it files are read again.
+            let _ = context.save_index(&index);
+        }
+        outcome
+    }
+
+    async fn plan(
+        &self,
+        request: &Arc<BuildRequest>,
+        files: &Files,
+        platform: Platform,
+    ) -> Result<(Graph, HashMap<cooper_oci::Digest, crate::image_source::LoadedImage>), BuildError> {
+        let options = PlanOptions {
+            target: request.target.clone(),
+            build_args: request.build_args.clone(),
+            labels: request.labels.clone(),
+            platform: Some(platform),
+            build_platform: None,
+            named_contexts: files.named.clone(),
+            network: request.network,
+            allow_network_host: request.allow_network_host,
+            allow_insecure: request.allow_insecure,
+            no_cache: request.no_cache.clone(),
+            extra_hosts: request.extra_hosts.clone(),
+            shm_size_bytes: request.shm_size_bytes,
+            ulimits: request.ulimits.clone(),
+            multi_platform: false,
+            dockerignore: files.ignore.clone(),
+        };
+        let resolver = Resolver {
+            session: self.0.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            pull: request.pull,
+            found: Mutex::default(),
+        };
+        let text = files.dockerfile_bytes.clone();
+        task::blocking("plan", move || {
+            let parsed = cooper_frontend::parser::parse(&text).map_err(|e| {
+                let error = BuildError::user(e.message.clone()).at(Some(e.span));
+                match e.hint {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                }
+            })?;
+            let graph = cooper_frontend::plan(&parsed, &options, &resolver).map_err(|e| {
+                let error = BuildError::user(e.message.clone()).at(e.span);
+                match e.hint {
+                    Some(hint) => error.hint(hint),
+                    None => error,
+                }
+            })?;
+            let found = resolver.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+            Ok((graph, found.into_iter().map(|((_, digest), image)| (digest, image)).collect()))
+        })
+        .await
+    }
+}
+
+/// The texts that a build starts from.
+struct Files {
+    dockerfile: Arc<DockerfileText>,
+    dockerfile_bytes: Vec<u8>,
+    /// Text and name of the main context's ignore file.
+    ignore: Option<(String, String)>,
+    named: BTreeMap<String, NamedContext>,
+}
+
+fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
+    let context = match &request.context {
+        ContextSource::Empty => None,
+        ContextSource::Directory(dir) => {
+            if !dir.is_dir() {
+                return Err(BuildError::user(format!("unable to prepare context: path \"{}\" not found", dir.display()))
+                    .hint("the last argument is the build context, such as `.`"));
+            }
+            Some(dir.clone())
+        }
+    };
+    let (name, path, bytes) = match (&request.dockerfile, &context) {
+        (Some(DockerfileSource::Text(text)), _) => ("Dockerfile".to_string(), None, text.clone()),
+        (Some(DockerfileSource::Path(path)), context) => {
+            let path = match context {
+                Some(dir) if !path.exists() && dir.join(path).exists() => dir.join(path),
+                _ => path.clone(),
+            };
+            (path.display().to_string(), Some(path.clone()), read_text(&path)?)
+        }
+        (None, Some(dir)) => {
+            let path = ["Dockerfile", "dockerfile"].iter().map(|n| dir.join(n)).find(|p| p.exists());
+            let path = path.ok_or_else(|| {
+                BuildError::user(format!("failed to read dockerfile: {} has no Dockerfile", dir.display()))
+                    .hint("name another file with -f")
+            })?;
+            let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+            (name, Some(path.clone()), read_text(&path)?)
+        }
+        (None, None) => return Err(BuildError::user("there is neither a Dockerfile nor a build context")),
+    };
+    let ignore = match &context {
+        Some(dir) => read_ignore(dir, path.as_deref())?,
+        None => None,
+    };
+    let mut named = BTreeMap::new();
+    for (name, value) in &request.build_contexts {
+        let (name, context) = parse_flag(&format!("{name}={value}"))
+            .map_err(|e| BuildError::user(format!("--build-context: {e}")))?;
+        named.insert(name, context);
+    }
+    let dockerfile =
+        Arc::new(DockerfileText { name, text: String::from_utf8_lossy(&bytes).into_owned() });
+    Ok(Files { dockerfile, dockerfile_bytes: bytes, ignore, named })
+}
+
+fn read_text(path: &Path) -> Result<Vec<u8>, BuildError> {
+    use std::io::Read;
+    let failed = |e: std::io::Error| {
+        BuildError::user(format!("failed to read dockerfile: {}", path.display())).caused_by(e)
+    };
+    let mut bytes = Vec::new();
+    std::fs::File::open(path).map_err(failed)?.take(MAX_DOCKERFILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > MAX_DOCKERFILE_BYTES {
+        return Err(BuildError::user(format!("{} is larger than {MAX_DOCKERFILE_BYTES} bytes", path.display())));
+    }
+    Ok(bytes)
+}
+
+/// `<Dockerfile>.dockerignore` beside the Dockerfile wins over `.dockerignore` of the context, even when empty.
+fn read_ignore(context: &Path, dockerfile: Option<&Path>) -> Result<Option<(String, String)>, BuildError> {
+    let beside = dockerfile.and_then(|p| {
+        let mut name = p.file_name()?.to_os_string();
+        name.push(".dockerignore");
+        Some(p.with_file_name(name))
+    });
+    for path in beside.into_iter().chain([context.join(".dockerignore")]) {
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+                return Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), name)));
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(BuildError::user(format!("cannot read {}", path.display())).caused_by(e)),
+        }
+    }
+    Ok(None)
+}
+
+/// A client directory and where its stat index is kept.
+struct OpenContext {
+    context: Arc<Context>,
+    index: PathBuf,
+}
+
+/// One index for each directory, by its real path.
+fn index_path(session: &Inner, dir: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let real = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
+    let name = blake3::hash(real.as_os_str().as_bytes()).to_hex();
+    session.store.root().join("contexts").join(name.as_str())
+}
+
+/// Opens the client directories that the graph reads.
+fn open_contexts(
+    session: &Arc<Inner>,
+    request: &BuildRequest,
+    files: &Files,
+    graph: &Graph,
+) -> Result<HashMap<String, OpenContext>, BuildError> {
+    let mut out = HashMap::new();
+    for step in graph.dag.node_weights() {
+        let Op::Local(local) = &step.op else { continue };
+        if out.contains_key(&local.name) {
+            continue;
+        }
+        let (dir, ignore): (PathBuf, Option<(String, String)>) = if local.name == "context" {
+            match &request.context {
+                ContextSource::Directory(dir) => (dir.clone(), files.ignore.clone()),
+                ContextSource::Empty => {
+                    return Err(BuildError::user("there is no build context to copy from").at(step.span));
+                }
+            }
+        } else {
+            match files.named.get(&normalize_name(&local.name).unwrap_or_else(|_| local.name.clone())) {
+                Some(NamedContext::Local(dir)) => {
+                    let dir = PathBuf::from(dir);
+                    let ignore = read_ignore(&dir, None)?;
+                    (dir, ignore)
+                }
+                _ => return Err(BuildError::new(Kind::Internal, format!("{} is no directory", local.name))),
+            }
+        };
+        let matcher = match &ignore {
+            None => None,
+            Some((text, name)) => Some(
+                Matcher::from_file(text.as_bytes())
+                    .map_err(|e| BuildError::user(format!("failed to read {name}: {e}")))?,
+            ),
+        };
+        let index = index_path(session, &dir);
+        let context = Context::open(&dir, matcher, Some(StatIndex::load(&index))).map_err(|e| {
+            BuildError::user(format!("cannot open the build context {}", dir.display())).caused_by(e)
+        })?;
+        out.insert(local.name.clone(), OpenContext { context: Arc::new(context), index });
+    }
+    Ok(out)
+}
+
+/// `type=image` when nothing else was asked and there is a tag.
+pub(crate) fn default_outputs(request: &BuildRequest) -> Vec<Output> {
+    if !request.outputs.is_empty() {
+        return request.outputs.clone();
+    }
+    vec![Output { kind: OutputKind::Image, dest: None, names: Vec::new(), attributes: BTreeMap::new() }]
+}

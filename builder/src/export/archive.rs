@@ -1,0 +1,197 @@
+//! `type=oci` and `type=docker`: an OCI image layout (image-spec, image-layout.md), as a tar or a directory.
+//!
+//! The docker form is the same layout with a `manifest.json` beside it, which is what `docker load` of any age reads.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use cooper_oci::tar::{Entry, EntryKind, Writer};
+use cooper_oci::{Descriptor, Digest, Index, Reference};
+
+use crate::assemble::{self, AssembledImage};
+use crate::error::{BuildError, Kind};
+use crate::session::Inner;
+
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Where an archive goes.
+pub enum Target {
+    /// A tar file, replaced as a whole.
+    File(PathBuf),
+    /// A directory.
+    Directory(PathBuf),
+    /// A tar to standard output.
+    Stdout,
+}
+
+/// Writes an image with all its blobs.
+pub fn write(
+    session: &Inner,
+    image: &AssembledImage,
+    names: &[Reference],
+    docker: bool,
+    target: &Target,
+) -> Result<(), BuildError> {
+    match target {
+        Target::File(dest) => replace_file(dest, |out| stream(session, image, names, docker, out)),
+        Target::Stdout => {
+            let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+            stream(session, image, names, docker, &mut out)?;
+            out.flush().map_err(|e| BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e))
+        }
+        Target::Directory(dest) => directory(session, image, names, docker, dest),
+    }
+}
+
+/// Writes a file beside `dest` and renames it there, so that a failure leaves what was there before.
+pub(super) fn replace_file(
+    dest: &Path,
+    work: impl FnOnce(&mut BufWriter<&File>) -> Result<(), BuildError>,
+) -> Result<(), BuildError> {
+    let failed =
+        |e: std::io::Error| BuildError::new(Kind::Config, format!("cannot write {}", dest.display())).caused_by(e);
+    if dest.is_dir() {
+        return Err(BuildError::user(format!("destination file {} is a directory", dest.display())));
+    }
+    // A FIFO or device is written as it is.
+    if dest.exists() && !dest.is_file() {
+        let file = File::options().write(true).open(dest).map_err(failed)?;
+        let mut out = BufWriter::with_capacity(1 << 20, &file);
+        work(&mut out)?;
+        return out.flush().map_err(failed);
+    }
+    let folder = match dest.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let file = tempfile::Builder::new()
+        .prefix(".cooper-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .tempfile_in(folder)
+        .map_err(failed)?;
+    let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
+    work(&mut out)?;
+    out.flush().map_err(failed)?;
+    drop(out);
+    file.persist(dest).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// Everything but layers, by path.
+fn documents(
+    image: &AssembledImage,
+    names: &[Reference],
+    docker: bool,
+) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
+    let blob = |bytes: &[u8]| blob_path(&Digest::sha256_of(bytes));
+    let mut out = vec![
+        (blob(&image.config_bytes), image.config_bytes.clone()),
+        (blob(&image.manifest_bytes), image.manifest_bytes.clone()),
+        ("index.json".into(), assemble::json(&index(image, names))?),
+    ];
+    if docker {
+        let entry = serde_json::json!([{
+            "Config": blob(&image.config_bytes),
+            "RepoTags": names.iter().map(Reference::familiar).collect::<Vec<_>>(),
+            "Layers": image.layers.iter().map(|(_, d)| blob_path(&d.digest)).collect::<Vec<_>>(),
+        }]);
+        out.push(("manifest.json".into(), assemble::json(&entry)?));
+    }
+    out.push(("oci-layout".into(), LAYOUT.to_vec()));
+    Ok(out)
+}
+
+fn index(image: &AssembledImage, names: &[Reference]) -> Index {
+    let described = |name: Option<&Reference>| {
+        let mut descriptor: Descriptor = image.descriptor.clone();
+        if let Some(created) = &image.created {
+            descriptor.annotations.insert("org.opencontainers.image.created".into(), created.clone());
+        }
+        if let Some(name) = name {
+            descriptor.annotations.insert("io.containerd.image.name".into(), name.to_string());
+            if let Some(tag) = &name.tag {
+                descriptor.annotations.insert("org.opencontainers.image.ref.name".into(), tag.clone());
+            }
+        }
+        descriptor
+    };
+    let manifests = if names.is_empty() {
+        vec![described(None)]
+    } else {
+        names.iter().map(|n| described(Some(n))).collect()
+    };
+    Index::new(manifests)
+}
+
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
+}
+
+/// Writes the archive as a tar.
+pub(super) fn stream(
+    session: &Inner,
+    image: &AssembledImage,
+    names: &[Reference],
+    docker: bool,
+    out: &mut dyn Write,
+) -> Result<(), BuildError> {
+    let failed = |e: std::io::Error| BuildError::new(Kind::Config, "cannot write the image archive").caused_by(e);
+    let mut tar = Writer::new(out);
+    for dir in ["blobs/", "blobs/sha256/"] {
+        tar.append(&member(dir, EntryKind::Dir, 0o755, 0)).map_err(failed)?;
+    }
+    let mut seen = BTreeSet::new();
+    for (diff_id, descriptor) in &image.layers {
+        if seen.insert(descriptor.digest.clone()) {
+            let path = blob_path(&descriptor.digest);
+            tar.append(&member(&path, EntryKind::File, 0o644, descriptor.size)).map_err(failed)?;
+            layer(session, diff_id, descriptor, &mut tar)?;
+        }
+    }
+    for (path, bytes) in documents(image, names, docker)? {
+        let size = bytes.len() as u64;
+        tar.append_with(&member(&path, EntryKind::File, 0o644, size), &mut bytes.as_slice()).map_err(failed)?;
+    }
+    tar.finish().map_err(failed)?;
+    Ok(())
+}
+
+fn member(path: &str, kind: EntryKind, mode: u32, size: u64) -> Entry {
+    Entry { path: path.as_bytes().to_vec(), kind, mode, size, ..Entry::default() }
+}
+
+/// One layer's bytes: a blob of the store, or the uncompressed form made from its snapshot.
+fn layer(session: &Inner, diff_id: &Digest, descriptor: &Descriptor, out: &mut dyn Write) -> Result<(), BuildError> {
+    if session.store.has_blob(&descriptor.digest)?.is_none() && descriptor.digest == *diff_id {
+        return Ok(session.store.layer_tar(diff_id, out)?);
+    }
+    let mut file = session.store.open_blob(&descriptor.digest)?;
+    std::io::copy(&mut file, out)
+        .map_err(|e| BuildError::new(Kind::Config, format!("cannot copy layer {}", descriptor.digest)).caused_by(e))?;
+    Ok(())
+}
+
+fn directory(
+    session: &Inner,
+    image: &AssembledImage,
+    names: &[Reference],
+    docker: bool,
+    dest: &Path,
+) -> Result<(), BuildError> {
+    let failed =
+        |e: std::io::Error| BuildError::new(Kind::Config, format!("cannot write {}", dest.display())).caused_by(e);
+    std::fs::create_dir_all(dest.join("blobs/sha256")).map_err(failed)?;
+    for (diff_id, descriptor) in &image.layers {
+        let path = dest.join(blob_path(&descriptor.digest));
+        if std::fs::metadata(&path).is_ok_and(|m| m.len() == descriptor.size) {
+            continue;
+        }
+        replace_file(&path, |out| layer(session, diff_id, descriptor, out))?;
+    }
+    for (path, bytes) in documents(image, names, docker)? {
+        replace_file(&dest.join(path), |out| out.write_all(&bytes).map_err(failed))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! `--load`: hands the image to a Docker or Podman engine through its own command.
+
+use std::io::Write;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use cooper_oci::Reference;
+
+use super::archive;
+use crate::assemble::AssembledImage;
+use crate::error::{BuildError, Kind};
+use crate::session::Inner;
+use crate::task;
+
+/// The engines that are tried, in this order.
+const ENGINES: [&str; 2] = ["docker", "podman"];
+
+/// Loads into the first engine that answers.
+pub async fn load(session: &Arc<Inner>, image: &AssembledImage, names: &[Reference]) -> Result<(), BuildError> {
+    let (session, image, names) = (session.clone(), image.clone(), names.to_vec());
+    task::blocking("load into engine", move || {
+        let engine = ENGINES.into_iter().find(|e| answers(e)).ok_or_else(|| {
+            BuildError::new(Kind::Config, "--load needs a container engine, and neither Docker nor Podman answers")
+                .hint("start one, or write a file with --output type=docker,dest=image.tar")
+        })?;
+        feed(&session, &image, &names, engine)
+    })
+    .await
+}
+
+/// A command of ours: fixed arguments, nothing of the build in them.
+fn command(program: &str, arguments: &[&str]) -> std::process::Command {
+    #[expect(clippy::disallowed_methods, reason = "the engine's client is the user's own and needs the user's environment")]
+    let mut command = std::process::Command::new(program);
+    command.args(arguments);
+    command
+}
+
+fn answers(engine: &str) -> bool {
+    command(engine, &["version"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+fn feed(session: &Inner, image: &AssembledImage, names: &[Reference], engine: &str) -> Result<(), BuildError> {
+    let failed = |e: std::io::Error| BuildError::new(Kind::Config, format!("`{engine} load` failed")).caused_by(e);
+    let mut child = command(engine, &["load", "--quiet"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let mut written = Ok(());
+    if let Some(stdin) = child.stdin.take() {
+        let mut out = std::io::BufWriter::with_capacity(1 << 20, stdin);
+        written = archive::stream(session, image, names, true, &mut out)
+            .and_then(|()| out.flush().map_err(failed));
+    }
+    let output = child.wait_with_output().map_err(failed)?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_string();
+        return Err(BuildError::new(Kind::Config, format!("`{engine} load` failed: {said}")));
+    }
+    written
+}

@@ -1,0 +1,372 @@
+//! Images as sources: finds a platform's manifest and config, and brings layer blobs when somebody must see files.
+//!
+//! Manifests and configs go into the content store at once; layers stay where they are until [`fetch_layers`] is
+//! asked for them. Knows two places: registries and OCI layout directories.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use cooper_frontend::graph::{ImageRequest, ImageResolver, ImageSource, ResolveError, ResolvedImage};
+use cooper_oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform, media};
+
+use crate::error::{BuildError, Kind};
+use crate::session::Inner;
+use crate::task;
+
+/// Manifests and indexes above this size are refused (OCI distribution spec, "Pushing Manifests", asks for 4 MiB).
+const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+/// Configs above this size are refused.
+const MAX_CONFIG_BYTES: u64 = 8 << 20;
+/// An index inside an index inside … ends here.
+const MAX_INDEX_DEPTH: usize = 3;
+
+/// Where a layer's compressed form can be had.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The image that it belongs to.
+    pub source: ImageSource,
+    /// The compressed layer.
+    pub descriptor: Descriptor,
+}
+
+/// Origins of all base layers met in a build, by diff ID.
+#[derive(Debug, Clone, Default)]
+pub struct Origins(Arc<Mutex<HashMap<Digest, Origin>>>);
+
+impl Origins {
+    /// Notes where a layer comes from.
+    pub fn insert(&self, diff_id: Digest, origin: Origin) {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(diff_id).or_insert(origin);
+    }
+
+    /// Where a layer comes from, if it is a base layer.
+    pub fn get(&self, diff_id: &Digest) -> Option<Origin> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(diff_id).cloned()
+    }
+}
+
+/// An image's manifest and config, both in the store.
+#[derive(Debug, Clone)]
+pub struct LoadedImage {
+    /// Descriptor of the platform's manifest.
+    pub descriptor: Descriptor,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// The config.
+    pub config: ImageConfig,
+}
+
+impl LoadedImage {
+    /// Pairs of diff ID and layer descriptor, base first.
+    pub fn layers(&self) -> impl Iterator<Item = (&Digest, &Descriptor)> {
+        self.config.rootfs.diff_ids.iter().zip(&self.manifest.layers)
+    }
+}
+
+/// Loads an image for a platform: from the store if it is there (and `pull` is false), else from its source.
+pub async fn load(
+    session: &Arc<Inner>,
+    source: &ImageSource,
+    platform: &Platform,
+    pull: bool,
+) -> Result<LoadedImage, BuildError> {
+    let top = match source {
+        ImageSource::OciLayout { path, tag, digest } => {
+            layout_descriptor(Path::new(path), tag.as_deref(), digest.as_ref())?
+        }
+        ImageSource::Registry(reference) => {
+            let name = reference.to_string();
+            let known = if pull { None } else { session.store.image(&name)? };
+            match known {
+                Some(record) => match load_from(session, source, record.target, platform, false).await {
+                    Ok(image) => return Ok(image),
+                    // Damaged or incomplete: fetch it again.
+                    Err(e) if e.kind() != Kind::User => fetch_top(session, reference).await?,
+                    Err(e) => return Err(e),
+                },
+                None => fetch_top(session, reference).await?,
+            }
+        }
+    };
+    load_from(session, source, top, platform, true).await
+}
+
+/// Asks the registry what a reference names now, and keeps the answer.
+async fn fetch_top(
+    session: &Arc<Inner>,
+    reference: &cooper_oci::Reference,
+) -> Result<Descriptor, BuildError> {
+    let resolved = session.client()?.resolve(reference).await.map_err(|e| {
+        BuildError::new(Kind::Remote, format!("failed to resolve source metadata for {reference}")).caused_by(e)
+    })?;
+    let store = session.store.clone();
+    let bytes = resolved.bytes.clone();
+    let descriptor = resolved.descriptor.clone();
+    let name = reference.to_string();
+    task::blocking("keep manifest", move || {
+        store.put_blob(&bytes)?;
+        store.tag(&name, descriptor)?;
+        Ok(())
+    })
+    .await?;
+    Ok(resolved.descriptor)
+}
+
+async fn load_from(
+    session: &Arc<Inner>,
+    source: &ImageSource,
+    top: Descriptor,
+    platform: &Platform,
+    may_fetch: bool,
+) -> Result<LoadedImage, BuildError> {
+    let mut descriptor = top;
+    for _ in 0..=MAX_INDEX_DEPTH {
+        let bytes = small_blob(session, source, &descriptor, MAX_MANIFEST_BYTES, may_fetch).await?;
+        if media::is_index(&descriptor.media_type) {
+            let index: Index = parse(&bytes, &descriptor)?;
+            descriptor = index.select(platform).cloned().ok_or_else(|| no_platform(source, &index, platform))?;
+            continue;
+        }
+        if !media::is_manifest(&descriptor.media_type) {
+            return Err(BuildError::new(
+                Kind::Remote,
+                format!("{}: cannot use a manifest of type {}", show(source), descriptor.media_type),
+            ));
+        }
+        let manifest: Manifest = parse(&bytes, &descriptor)?;
+        let bytes = small_blob(session, source, &manifest.config, MAX_CONFIG_BYTES, may_fetch).await?;
+        let config: ImageConfig = parse(&bytes, &manifest.config)?;
+        if config.rootfs.diff_ids.len() != manifest.layers.len() {
+            return Err(BuildError::new(
+                Kind::Remote,
+                format!(
+                    "{}: the manifest has {} layers, but the config names {} diff IDs",
+                    show(source),
+                    manifest.layers.len(),
+                    config.rootfs.diff_ids.len()
+                ),
+            ));
+        }
+        return Ok(LoadedImage { descriptor, manifest, config });
+    }
+    Err(BuildError::new(Kind::Remote, format!("{}: indexes are nested too deeply", show(source))))
+}
+
+fn no_platform(source: &ImageSource, index: &Index, platform: &Platform) -> BuildError {
+    let mut has: Vec<String> = index
+        .manifests
+        .iter()
+        .filter(|m| !m.annotations.contains_key("vnd.docker.reference.type"))
+        .filter_map(|m| m.platform.as_ref().map(ToString::to_string))
+        .collect();
+    has.dedup();
+    BuildError::user(format!("{}: no image for platform {platform}", show(source)))
+        .hint(format!("it is there for {}", if has.is_empty() { "no platform".into() } else { has.join(", ") }))
+}
+
+fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], descriptor: &Descriptor) -> Result<T, BuildError> {
+    serde_json::from_slice(bytes).map_err(|e| {
+        BuildError::new(Kind::Remote, format!("{} ({}) is malformed", descriptor.digest, descriptor.media_type))
+            .caused_by(e)
+    })
+}
+
+/// A verified small blob (manifest or config), from the store or its source; kept in the store.
+async fn small_blob(
+    session: &Arc<Inner>,
+    source: &ImageSource,
+    descriptor: &Descriptor,
+    max_bytes: u64,
+    may_fetch: bool,
+) -> Result<Vec<u8>, BuildError> {
+    if descriptor.size > max_bytes {
+        return Err(BuildError::new(
+            Kind::Remote,
+            format!("{}: {} has {} bytes, more than the {max_bytes} allowed", show(source), descriptor.digest, descriptor.size),
+        ));
+    }
+    if let Ok(bytes) = session.store.read_blob_verified(&descriptor.digest, max_bytes) {
+        return Ok(bytes);
+    }
+    let bytes = match source {
+        ImageSource::OciLayout { path, .. } => {
+            let file = layout_blob(Path::new(path), &descriptor.digest);
+            let bytes = read_bounded(&file, max_bytes).map_err(|e| {
+                BuildError::user(format!("cannot read {} of the OCI layout {path}", descriptor.digest)).caused_by(e)
+            })?;
+            if !descriptor.digest.verifies(&bytes) {
+                return Err(BuildError::user(format!(
+                    "the OCI layout {path} is damaged: {} has another content",
+                    descriptor.digest
+                )));
+            }
+            bytes
+        }
+        ImageSource::Registry(_) if !may_fetch => {
+            return Err(BuildError::new(Kind::Internal, format!("{} is not in the store", descriptor.digest)));
+        }
+        ImageSource::Registry(reference) => {
+            let client = session.client()?;
+            let fetched = if media::is_index(&descriptor.media_type) || media::is_manifest(&descriptor.media_type) {
+                client.fetch_manifest(reference, &descriptor.digest).await.map(|m| m.bytes.to_vec())
+            } else {
+                client.pull_bytes(reference, descriptor).await.map(|b| b.to_vec())
+            };
+            fetched.map_err(|e| {
+                BuildError::new(Kind::Remote, format!("failed to fetch {} of {reference}", descriptor.digest)).caused_by(e)
+            })?
+        }
+    };
+    let store = session.store.clone();
+    let kept = bytes.clone();
+    task::blocking("keep blob", move || Ok(store.put_blob(&kept)?)).await?;
+    Ok(bytes)
+}
+
+/// Makes sure that the compressed blob of a layer is in the store.
+pub async fn fetch_layer(session: &Arc<Inner>, origin: &Origin) -> Result<(), BuildError> {
+    let descriptor = &origin.descriptor;
+    if session.store.has_blob(&descriptor.digest)?.is_some() {
+        return Ok(());
+    }
+    match &origin.source {
+        ImageSource::OciLayout { path, .. } => {
+            let store = session.store.clone();
+            let file = layout_blob(Path::new(path), &descriptor.digest);
+            let descriptor = descriptor.clone();
+            task::blocking("import layer", move || {
+                let open = std::fs::File::open(&file).map_err(|e| {
+                    BuildError::user(format!("cannot read the layer {}", file.display())).caused_by(e)
+                })?;
+                let mut writer = store.blob_writer(Some(&descriptor.digest), Some(descriptor.size))?;
+                std::io::copy(&mut std::io::BufReader::with_capacity(1 << 20, open), &mut writer).map_err(|e| {
+                    BuildError::new(Kind::Config, format!("cannot copy {} into the store", file.display())).caused_by(e)
+                })?;
+                writer.commit()?;
+                Ok(())
+            })
+            .await
+        }
+        ImageSource::Registry(reference) => {
+            crate::transfer::pull_blob(session, reference, descriptor).await
+        }
+    }
+}
+
+fn read_bounded(path: &Path, max_bytes: u64) -> std::io::Result<Vec<u8>> {
+    use std::io::Read;
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(std::io::Error::other("larger than its descriptor says"));
+    }
+    Ok(bytes)
+}
+
+fn layout_blob(layout: &Path, digest: &Digest) -> std::path::PathBuf {
+    layout.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
+}
+
+/// The entry of an OCI layout's index.json for a tag or digest (image-spec, image-layout.md).
+fn layout_descriptor(layout: &Path, tag: Option<&str>, digest: Option<&Digest>) -> Result<Descriptor, BuildError> {
+    let file = layout.join("index.json");
+    let bytes = read_bounded(&file, MAX_MANIFEST_BYTES).map_err(|e| {
+        BuildError::user(format!("{} is not an OCI image layout", layout.display()))
+            .caused_by(e)
+            .hint("an OCI layout is a directory with `oci-layout`, `index.json` and `blobs/`")
+    })?;
+    let index: Index = serde_json::from_slice(&bytes)
+        .map_err(|e| BuildError::user(format!("{} is malformed", file.display())).caused_by(e))?;
+    if let Some(digest) = digest {
+        if let Some(found) = index.manifests.iter().find(|m| m.digest == *digest) {
+            return Ok(found.clone());
+        }
+        // The digest may name a manifest below an index: judge it by its own media type.
+        let bytes = read_bounded(&layout_blob(layout, digest), MAX_MANIFEST_BYTES).map_err(|e| {
+            BuildError::user(format!("{} has no manifest {digest}", layout.display())).caused_by(e)
+        })?;
+        #[derive(serde::Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Head {
+            media_type: Option<String>,
+        }
+        let head: Head = serde_json::from_slice(&bytes)
+            .map_err(|e| BuildError::user(format!("manifest {digest} is malformed")).caused_by(e))?;
+        let media_type = head.media_type.unwrap_or_else(|| media::OCI_MANIFEST.into());
+        return Ok(Descriptor::new(media_type, digest.clone(), bytes.len() as u64));
+    }
+    let tag = tag.unwrap_or("latest");
+    let named = |d: &&Descriptor| {
+        let name = d.annotations.get("org.opencontainers.image.ref.name").map(String::as_str);
+        let full = d.annotations.get("io.containerd.image.name").map(String::as_str);
+        name == Some(tag) || full.is_some_and(|f| f.rsplit_once(':').is_some_and(|(_, t)| t == tag))
+    };
+    if let Some(found) = index.manifests.iter().find(named) {
+        return Ok(found.clone());
+    }
+    match index.manifests.as_slice() {
+        [only] if !only.annotations.contains_key("org.opencontainers.image.ref.name") => Ok(only.clone()),
+        all => {
+            let names: Vec<&str> = all
+                .iter()
+                .filter_map(|d| d.annotations.get("org.opencontainers.image.ref.name").map(String::as_str))
+                .collect();
+            Err(BuildError::user(format!("the OCI layout {} has no image tagged `{tag}`", layout.display()))
+                .hint(format!("its tags are: {}", names.join(", "))))
+        }
+    }
+}
+
+/// A source as people write it.
+pub fn show(source: &ImageSource) -> String {
+    match source {
+        ImageSource::Registry(reference) => reference.to_string(),
+        ImageSource::OciLayout { path, tag, digest } => {
+            let tag = tag.as_ref().map(|t| format!(":{t}")).unwrap_or_default();
+            let digest = digest.as_ref().map(|d| format!("@{d}")).unwrap_or_default();
+            format!("oci-layout://{path}{tag}{digest}")
+        }
+    }
+}
+
+/// The planner's view of all this: blocking, all images of a wave at once.
+pub struct Resolver {
+    /// The session.
+    pub session: Arc<Inner>,
+    /// Runtime to wait on.
+    pub runtime: tokio::runtime::Handle,
+    /// `--pull`.
+    pub pull: bool,
+    /// Filled as images are found, so that the solver need not look again.
+    pub found: Mutex<HashMap<(ImageSource, Digest), LoadedImage>>,
+}
+
+impl ImageResolver for Resolver {
+    fn resolve(&self, requests: &[ImageRequest]) -> Vec<Result<ResolvedImage, ResolveError>> {
+        let all = requests.iter().map(|r| load(&self.session, &r.source, &r.platform, self.pull));
+        let results = self.runtime.block_on(futures_util::future::join_all(all));
+        requests
+            .iter()
+            .zip(results)
+            .map(|(request, result)| match result {
+                Ok(image) => {
+                    let manifest = image.descriptor.digest.clone();
+                    let answer = ResolvedImage { manifest: manifest.clone(), config: image.config.clone() };
+                    let mut found = self.found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                    found.insert((request.source.clone(), manifest), image);
+                    Ok(answer)
+                }
+                Err(e) => {
+                    let mut message = e.to_string();
+                    let mut source = std::error::Error::source(&e);
+                    while let Some(cause) = source {
+                        message.push_str(&format!(": {cause}"));
+                        source = cause.source();
+                    }
+                    Err(ResolveError { message, hint: e.advice().map(str::to_owned) })
+                }
+            })
+            .collect()
+    }
+}

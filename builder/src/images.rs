@@ -1,0 +1,238 @@
+//! Images in the local store: names, and what they stand for.
+//!
+//! A name points to a manifest or index in the content store. Layers of images built here are uncompressed descriptors
+//! (digest = diff ID) whose bytes come from snapshots; base layers keep the compressed descriptor that they were
+//! pulled with, annotated with the repository that has it, so that a push can mount or fetch them.
+
+use std::sync::Arc;
+
+use cooper_frontend::graph::ImageSource;
+use cooper_oci::{Descriptor, Digest, Platform, Reference, media};
+use serde_json::{Value, json};
+
+use crate::assemble::{self, AssembledImage, LayerFormat};
+use crate::error::{BuildError, Kind};
+use crate::event::EventSender;
+use crate::image_source::{self, Origin, Origins, fetch_layer};
+use crate::rootfs::{Layer, Rootfs};
+use crate::session::{Inner, Session};
+use crate::{task, transfer};
+
+/// Says which repository of which registry holds a base layer; never leaves the store.
+const SOURCE_ANNOTATION: &str = "cooper.distribution.source";
+
+/// One line of `cooper images`.
+#[derive(Debug, Clone)]
+pub struct ImageSummary {
+    /// Full name.
+    pub name: String,
+    /// Digest of its manifest or index.
+    pub digest: Digest,
+    /// Digest of its config, if it is a single image.
+    pub image_id: Option<Digest>,
+    /// When it got this name, Unix seconds.
+    pub tagged_seconds: i64,
+    /// Sum of its layers as the manifest lists them, bytes.
+    pub size_bytes: u64,
+}
+
+/// Puts an assembled image into the store under its names.
+pub async fn keep(session: &Arc<Inner>, image: &AssembledImage, names: &[Reference]) -> Result<(), BuildError> {
+    let mut manifest = image.manifest.clone();
+    for ((diff_id, _), descriptor) in image.layers.iter().zip(&mut manifest.layers) {
+        let Some(origin) = image.origins.get(diff_id).filter(|o| o.descriptor.digest == descriptor.digest) else {
+            continue;
+        };
+        match &origin.source {
+            ImageSource::Registry(reference) => {
+                descriptor.annotations.insert(SOURCE_ANNOTATION.into(), reference.name());
+            }
+            // A layout may be gone tomorrow.
+            ImageSource::OciLayout { .. } => fetch_layer(session, &origin).await?,
+        }
+    }
+    let manifest_bytes = assemble::json(&manifest)?;
+    let media_type = manifest.media_type.clone().unwrap_or_else(|| media::OCI_MANIFEST.into());
+    let mut descriptor = Descriptor::of(media_type, &manifest_bytes);
+    descriptor.platform.clone_from(&image.descriptor.platform);
+    let (session, image, names) = (session.clone(), image.clone(), names.to_vec());
+    task::blocking("store image", move || {
+        let store = &session.store;
+        store.put_blob(&image.config_bytes)?;
+        store.put_blob(&manifest_bytes)?;
+        store.sync()?;
+        for name in &names {
+            store.tag(&name.to_string(), descriptor.clone())?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+fn parse(name: &str) -> Result<Reference, BuildError> {
+    let reference: Reference =
+        name.parse().map_err(|e| BuildError::user(format!("invalid image name \"{name}\": {e}")))?;
+    if reference.tag.is_none() && reference.digest.is_none() {
+        return Ok(reference.with_tag("latest"));
+    }
+    Ok(reference)
+}
+
+impl Session {
+    fn record(&self, name: &str) -> Result<(Reference, Descriptor), BuildError> {
+        let reference = parse(name)?;
+        let record = self.0.store.image(&reference.to_string())?.ok_or_else(|| {
+            BuildError::user(format!("no image named {} in the store", reference.familiar()))
+                .hint("`cooper images` lists what is there")
+        })?;
+        Ok((reference, record.target))
+    }
+
+    /// All named images, sorted by name.
+    pub fn images(&self) -> Result<Vec<ImageSummary>, BuildError> {
+        let mut out = Vec::new();
+        for record in self.0.store.images()? {
+            let mut summary = ImageSummary {
+                name: record.name.clone(),
+                digest: record.target.digest.clone(),
+                image_id: None,
+                tagged_seconds: record.created,
+                size_bytes: 0,
+            };
+            if media::is_manifest(&record.target.media_type)
+                && let Ok(bytes) = self.0.store.read_blob_verified(&record.target.digest, 4 << 20)
+                && let Ok(manifest) = serde_json::from_slice::<cooper_oci::Manifest>(&bytes)
+            {
+                summary.image_id = Some(manifest.config.digest.clone());
+                summary.size_bytes = manifest.layers.iter().map(|l| l.size).sum();
+            }
+            out.push(summary);
+        }
+        out.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(out)
+    }
+
+    /// Gives an image a second name.
+    pub fn tag(&self, from: &str, to: &str) -> Result<(), BuildError> {
+        let (_, target) = self.record(from)?;
+        let to = parse(to)?;
+        if to.digest.is_some() {
+            return Err(BuildError::user(format!("{to}: a new name cannot have a digest")));
+        }
+        self.0.store.tag(&to.to_string(), target)?;
+        Ok(())
+    }
+
+    /// Takes a name away; the blobs go with the next prune.
+    pub fn remove_image(&self, name: &str) -> Result<String, BuildError> {
+        let (reference, _) = self.record(name)?;
+        self.0.store.untag(&reference.to_string())?;
+        Ok(reference.to_string())
+    }
+
+    /// Manifest and config as JSON.
+    pub fn inspect(&self, name: &str) -> Result<Value, BuildError> {
+        let (reference, target) = self.record(name)?;
+        let read = |d: &Descriptor| -> Result<Value, BuildError> {
+            let bytes = self.0.store.read_blob_verified(&d.digest, 8 << 20)?;
+            serde_json::from_slice(&bytes)
+                .map_err(|e| BuildError::new(Kind::Config, format!("{} is malformed", d.digest)).caused_by(e))
+        };
+        let mut manifest = read(&target)?;
+        let config_descriptor: Option<Descriptor> =
+            manifest.get("config").cloned().and_then(|c| serde_json::from_value(c).ok());
+        let config = match &config_descriptor {
+            Some(d) => read(d)?,
+            None => Value::Null,
+        };
+        if let Some(layers) = manifest.get_mut("layers").and_then(Value::as_array_mut) {
+            for layer in layers {
+                if let Some(annotations) = layer.get_mut("annotations").and_then(Value::as_object_mut) {
+                    annotations.shift_remove(SOURCE_ANNOTATION);
+                    if annotations.is_empty()
+                        && let Some(layer) = layer.as_object_mut()
+                    {
+                        layer.shift_remove("annotations");
+                    }
+                }
+            }
+        }
+        Ok(json!({
+            "name": reference.to_string(),
+            "digest": target.digest.as_str(),
+            "mediaType": target.media_type,
+            "imageId": config_descriptor.map(|d| d.digest.to_string()),
+            "manifest": manifest,
+            "config": config,
+        }))
+    }
+
+    /// Brings an image and all its layers into the store.
+    pub async fn pull(
+        &self,
+        name: &str,
+        platform: Option<Platform>,
+        events: EventSender,
+    ) -> Result<Descriptor, BuildError> {
+        let reference = parse(name)?;
+        let source = ImageSource::Registry(reference.clone());
+        let platform = platform.unwrap_or_else(Platform::host);
+        let image = image_source::load(&self.0, &source, &platform, true).await?;
+        let origins: Vec<Origin> = image
+            .layers()
+            .map(|(_, descriptor)| Origin { source: source.clone(), descriptor: descriptor.clone() })
+            .collect();
+        transfer::fetch_all(&self.0, &origins, &events).await?;
+        let (_, target) = self.record(&reference.to_string())?;
+        Ok(target)
+    }
+
+    /// Sends an image to the registry that its name says.
+    pub async fn push(&self, name: &str, events: EventSender) -> Result<Descriptor, BuildError> {
+        let (reference, target) = self.record(name)?;
+        let source = ImageSource::Registry(reference.clone());
+        if media::is_index(&target.media_type) {
+            return transfer::push_index(&self.0, &reference, &target, &events).await;
+        }
+        let image = image_source::load(&self.0, &source, &Platform::host(), false).await?;
+        let as_stored = image.layers().all(|(diff_id, d)| {
+            d.digest != *diff_id && !d.annotations.contains_key(SOURCE_ANNOTATION)
+        });
+        let origins = Origins::default();
+        let mut rootfs = Rootfs::default();
+        for (diff_id, descriptor) in image.layers() {
+            if descriptor.digest != *diff_id {
+                let mut descriptor = descriptor.clone();
+                let from = descriptor.annotations.remove(SOURCE_ANNOTATION);
+                let source = match from.and_then(|f| f.parse::<Reference>().ok()) {
+                    Some(from) => ImageSource::Registry(from),
+                    None => source.clone(),
+                };
+                origins.insert(diff_id.clone(), Origin { source, descriptor });
+            }
+            rootfs = rootfs.with(Layer {
+                diff_id: diff_id.clone(),
+                identity: diff_id.to_string(),
+                created_seconds: None,
+            });
+        }
+        let assembled = if as_stored {
+            // Pulled as it is: the same bytes go back.
+            let manifest_bytes = self.0.store.read_blob_verified(&image.descriptor.digest, 4 << 20)?;
+            let config_bytes = self.0.store.read_blob_verified(&image.manifest.config.digest, 8 << 20)?;
+            AssembledImage {
+                descriptor: image.descriptor.clone(),
+                manifest_bytes,
+                layers: image.layers().map(|(a, b)| (a.clone(), b.clone())).collect(),
+                manifest: image.manifest.clone(),
+                config_bytes,
+                origins,
+                created: image.config.created.clone(),
+            }
+        } else {
+            assemble::assemble(&self.0, &image.config, &rootfs, &origins, &LayerFormat::GZIP, &[]).await?
+        };
+        transfer::push_image(&self.0, &assembled, std::slice::from_ref(&reference), &events).await?;
+        Ok(assembled.descriptor)
+    }
+}

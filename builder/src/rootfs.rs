@@ -1,0 +1,47 @@
+//! Root filesystems as the solver sees them: a stack of layers, each with an identity that counts for keys.
+
+use cooper_oci::Digest;
+use cooper_snapshotter::Chain;
+
+/// One layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// SHA-256 of its uncompressed tar.
+    pub diff_id: Digest,
+    /// What counts for step keys: for layers made here a digest without times, for pulled ones the diff ID.
+    pub identity: String,
+    /// When it was made, Unix seconds; `None` for base layers, whose history says it.
+    pub created_seconds: Option<i64>,
+}
+
+/// A stack of layers, base first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rootfs {
+    /// The layers.
+    pub layers: Vec<Layer>,
+}
+
+impl Rootfs {
+    /// The same with one more layer on top.
+    #[must_use]
+    pub fn with(&self, layer: Layer) -> Rootfs {
+        let mut layers = self.layers.clone();
+        layers.push(layer);
+        Rootfs { layers }
+    }
+
+    /// As the snapshotter names it.
+    pub fn chain(&self) -> Chain {
+        Chain::new(self.layers.iter().map(|l| l.diff_id.clone()).collect())
+    }
+
+    /// One digest of all identities, for step keys.
+    pub fn identity(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for layer in &self.layers {
+            hasher.update(layer.identity.as_bytes());
+            hasher.update(b"\n");
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+}

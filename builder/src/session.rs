@@ -1,0 +1,85 @@
+//! A session: one open store and the clients that go with it. Everything that the command line does starts here.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use cooper_registry_client::{Client, Credentials};
+use cooper_snapshotter::Store;
+use tokio::sync::Semaphore;
+
+use crate::error::{BuildError, Kind};
+
+/// How a session is opened.
+#[derive(Debug, Clone, Default)]
+pub struct SessionOptions {
+    /// The store's directory; `None` means [`default_root`].
+    pub root: Option<PathBuf>,
+    /// The user's real id, for the default store of an unprivileged user (inside a user namespace we look like root).
+    pub unprivileged: bool,
+}
+
+/// An open store with its clients. Clones share them.
+#[derive(Clone)]
+pub struct Session(pub(crate) Arc<Inner>);
+
+/// What all modules of the builder work with.
+pub struct Inner {
+    /// The store.
+    pub store: Store,
+    client: OnceLock<Client>,
+    /// Threads for compression.
+    pub threads: usize,
+    /// Layers compressed at the same time.
+    pub compress_slots: Arc<Semaphore>,
+    /// Commands run at the same time.
+    pub run_slots: Arc<Semaphore>,
+}
+
+/// `/var/lib/cooper` for root, `$XDG_DATA_HOME/cooper` (by default `~/.local/share/cooper`) for others.
+pub fn default_root(unprivileged: bool) -> Result<PathBuf, BuildError> {
+    if !unprivileged {
+        return Ok(PathBuf::from("/var/lib/cooper"));
+    }
+    if let Some(data) = std::env::var_os("XDG_DATA_HOME").filter(|d| Path::new(d).is_absolute()) {
+        return Ok(PathBuf::from(data).join("cooper"));
+    }
+    match std::env::var_os("HOME").filter(|h| !h.is_empty()) {
+        Some(home) => Ok(PathBuf::from(home).join(".local/share/cooper")),
+        None => Err(BuildError::new(Kind::Config, "no place for the store: HOME is not set")
+            .hint("set HOME, or choose the store with --root or COOPER_ROOT")),
+    }
+}
+
+impl Session {
+    /// Opens (and makes, if need be) the store.
+    pub fn open(options: &SessionOptions) -> Result<Session, BuildError> {
+        let root = match &options.root {
+            Some(root) => root.clone(),
+            None => default_root(options.unprivileged)?,
+        };
+        let store = Store::open(&root).map_err(|e| {
+            BuildError::new(Kind::Config, format!("cannot open the store {}", root.display())).caused_by(e)
+        })?;
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        Ok(Session(Arc::new(Inner {
+            store,
+            client: OnceLock::new(),
+            threads,
+            compress_slots: Arc::new(Semaphore::new(2)),
+            run_slots: Arc::new(Semaphore::new(128)),
+        })))
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.0.store
+    }
+}
+
+impl Inner {
+    /// The registry client, made at first use: an all-cached build never needs it.
+    pub fn client(&self) -> Result<&Client, BuildError> {
+        let make = || Client::builder().credentials(Credentials::from_environment()).build();
+        Ok(self.client.get_or_init(make))
+    }
+}
