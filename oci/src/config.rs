@@ -3,6 +3,8 @@
 //! Field order on writing is that of BuildKit's output (alphabetical at the top level, Go's struct order
 //! inside). Reading takes `null` wherever Go writes it for an empty list, map or string.
 
+#![allow(clippy::zero_sized_map_values, reason = "the document holds sets as maps of empty objects")]
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

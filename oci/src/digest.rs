@@ -345,3 +345,58 @@ impl<R: Read> Read for HashingReader<R> {
         Ok(got)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn text_and_hash_agree() {
+        let digest = Digest::sha256_of(b"");
+        assert_eq!(digest.as_str(), EMPTY);
+        assert_eq!(EMPTY.parse::<Digest>().unwrap(), digest);
+        assert_eq!(digest.hex(), &EMPTY[7..]);
+        let mut hasher = Hasher::new(Algorithm::Sha512);
+        hasher.update(b"abc");
+        let long = hasher.finish();
+        assert_eq!(long.algorithm(), Algorithm::Sha512);
+        assert_eq!(long.hex().len(), 128);
+        assert!(long.to_string().parse::<Digest>().unwrap().verifies(b"abc"));
+        assert!(!long.verifies(b"abd"));
+    }
+
+    #[test]
+    fn anything_that_could_be_a_path_is_refused() {
+        for bad in [
+            "",
+            "sha256",
+            "sha256:",
+            "sha256:../../x",
+            "md5:d41d8cd98f00b204e9800998ecf8427e",
+            "sha256+b64u:aaaa",
+            &EMPTY.to_uppercase(),
+            &EMPTY[..70],
+            &format!("{EMPTY}0"),
+            &EMPTY.replace('e', "g"),
+            &EMPTY.replace('e', "é"),
+            &format!(" {EMPTY}"),
+        ] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+            assert!(serde_json::from_value::<Digest>(serde_json::Value::from(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn streams_are_hashed_as_they_pass() {
+        let mut writer = HashingWriter::new(Vec::new());
+        let mut reader = HashingReader::new(b"hello".as_slice());
+        io::copy(&mut reader, &mut writer).unwrap();
+        let (bytes, written, count) = writer.finish();
+        let (_, read, _) = reader.finish();
+        assert_eq!((bytes.as_slice(), count), (b"hello".as_slice(), 5));
+        assert_eq!((&written, &read), (&Digest::sha256_of(b"hello"), &Digest::sha256_of(b"hello")));
+    }
+}

@@ -35,3 +35,18 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, serde_json::E
     value.serialize(&mut Serializer::with_formatter(&mut bytes, GoFormatter(CompactFormatter)))?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn escapes_as_go_does() {
+        let text = "a && b > c < d \u{2028}é\"\\\n\u{1}";
+        assert_eq!(
+            to_vec(text).unwrap(),
+            "\"a \\u0026\\u0026 b \\u003e c \\u003c d \\u2028é\\\"\\\\\\n\\u0001\"".as_bytes()
+        );
+    }
+}

@@ -202,3 +202,58 @@ impl FromStr for Platform {
         Self::parse(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn platform(text: &str) -> Platform {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn parsing_gives_the_normal_form() {
+        for (text, normal) in [
+            ("linux/x86_64", "linux/amd64"),
+            ("linux/amd64/v1", "linux/amd64"),
+            ("linux/amd64/v2", "linux/amd64/v2"),
+            ("Linux/AArch64", "linux/arm64"),
+            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/arm64/v9", "linux/arm64/v9"),
+            ("linux/arm", "linux/arm/v7"),
+            ("linux/arm/6", "linux/arm/v6"),
+            ("linux/armel", "linux/arm/v6"),
+            ("linux/i386", "linux/386"),
+            ("arm64", "linux/arm64"),
+            ("macos/arm64", "darwin/arm64"),
+            ("windows/amd64", "windows/amd64"),
+        ] {
+            assert_eq!(platform(text).to_string(), normal, "{text}");
+        }
+        for bad in ["", "/", "linux/", "a/b/c/d", "linux/amd 64", "nonsense"] {
+            assert!(bad.parse::<Platform>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_later_variant_runs_earlier_ones() {
+        let v7 = platform("linux/arm/v7");
+        assert!(platform("linux/arm/v6").matches(&v7));
+        assert!(!platform("linux/arm/v8").matches(&v7));
+        assert!(platform("linux/arm/v7").score(&v7) > platform("linux/arm/v6").score(&v7));
+        let amd64 = platform("linux/amd64");
+        assert!(amd64.matches(&platform("linux/amd64/v3")));
+        assert!(!platform("linux/amd64/v3").matches(&amd64));
+        assert!(!platform("windows/amd64").matches(&amd64));
+        let bare = Platform { variant: None, ..platform("linux/arm/v7") };
+        assert!(bare.matches(&v7), "arm without a variant is v7");
+    }
+
+    #[test]
+    fn windows_builds_must_agree() {
+        let version = |text: &str| Platform { os_version: Some(text.to_owned()), ..platform("windows/amd64") };
+        assert!(version("10.0.17763.1").matches(&version("10.0.17763.2")));
+        assert!(!version("10.0.17763.1").matches(&version("10.0.20348.1")));
+    }
+}

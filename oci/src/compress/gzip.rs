@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use flate2::{Compress, Compression, Crc, FlushCompress};
 
 const BLOCK: usize = 1 << 20;
 const DICTIONARY: usize = 32 * 1024;
@@ -132,7 +132,7 @@ impl<W: Write> std::fmt::Debug for GzipWriter<W> {
 
 impl Pool {
     fn start(threads: usize) -> io::Result<Self> {
-        let threads = threads.min(64);
+        let threads = threads.min(32);
         // Two blocks a thread: one in work, one that waits.
         let max_pending = threads * 2;
         let (jobs, queue) = sync_channel::<Job>(max_pending);
@@ -181,19 +181,13 @@ fn deflate(data: &[u8], dictionary: &[u8], level: u32) -> io::Result<Deflated> {
     if !dictionary.is_empty() {
         compress.set_dictionary(dictionary).map_err(io::Error::other)?;
     }
-    let mut bytes = Vec::with_capacity(data.len() / 2 + 1024);
-    let mut read = 0;
-    loop {
-        let status =
-            compress.compress_vec(&data[read..], &mut bytes, FlushCompress::Sync).map_err(io::Error::other)?;
-        read = usize::try_from(compress.total_in()).map_err(io::Error::other)?;
-        // All is out when the compressor leaves room.
-        if read == data.len() && bytes.len() < bytes.capacity() {
-            return Ok(Deflated { bytes, crc });
-        }
-        if status == Status::StreamEnd {
-            return Err(io::Error::other("deflate ended early"));
-        }
-        bytes.reserve(bytes.capacity().max(1024));
+    // More than deflate makes of anything at any level, so that one call does it all.
+    let mut bytes = Vec::with_capacity(data.len() + data.len() / 8 + 1024);
+    compress.compress_vec(data, &mut bytes, FlushCompress::Sync).map_err(io::Error::other)?;
+    if compress.total_in() != data.len() as u64 || bytes.len() == bytes.capacity() {
+        return Err(io::Error::other("deflate did not take its whole block"));
     }
+    // Finished blocks may have to wait for slow ones.
+    bytes.shrink_to_fit();
+    Ok(Deflated { bytes, crc })
 }

@@ -69,11 +69,10 @@ impl Records {
                 if let Some(name) = key.strip_prefix(XATTR).filter(|name| !name.is_empty()) {
                     self.xattrs.insert(name.to_vec(), value.to_vec());
                 } else if let Some(name) = key.strip_prefix(XATTR_LIBARCHIVE).filter(|name| !name.is_empty()) {
+                    let value = value.trim_ascii_end();
+                    let end = value.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at + 1);
                     let value = STANDARD_NO_PAD
-                        .decode(value.trim_ascii_end().strip_suffix(b"==").map_or_else(
-                            || value.strip_suffix(b"=").unwrap_or(value),
-                            |stripped| stripped,
-                        ))
+                        .decode(&value[..end])
                         .map_err(|_| "extended attribute is not base64")?;
                     // libarchive writes both forms of the same attribute; the plain one is exact.
                     self.xattrs.entry(percent_decode(name)).or_insert(value);
