@@ -43,11 +43,30 @@ impl fmt::Display for ParseError {
 
 impl std::error::Error for ParseError {}
 
-/// The option nearest to `word`, if it is near enough to be a slip of the finger. A word that is an option needs none.
-fn nearest<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The option nearest to `word`, letter case aside, if it is near enough to be a slip of the finger. A word that is an
+/// option needs none.
+pub fn nearest<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    best(options, |option| edit_distance(&word, &option.to_lowercase()))
+}
+
+/// `did you mean X?` for the option that [`nearest`] finds, in the letter case of the word.
+pub fn did_you_mean<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let option = nearest(word, options)?;
+    let upper = word == word.to_uppercase() && word != word.to_lowercase();
+    let option = if upper { option.to_uppercase() } else { option.to_lowercase() };
+    Some(format!("did you mean {option}?"))
+}
+
+/// `did you mean X?` for the nearest option where letter case counts.
+pub fn did_you_mean_exactly<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    best(options, |option| edit_distance(word, option)).map(|option| format!("did you mean {option}?"))
+}
+
+fn best<'a>(options: impl IntoIterator<Item = &'a str>, distance: impl Fn(&str) -> usize) -> Option<&'a str> {
     let mut best: Option<(usize, &str)> = None;
     for option in options {
-        let distance = edit_distance(word, option);
+        let distance = distance(option);
         if distance == 0 {
             return None;
         }
@@ -56,24 +75,6 @@ fn nearest<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option
         }
     }
     best.map(|(_, option)| option)
-}
-
-/// The nearest option, letter case aside, in the case of the word.
-pub fn suggestion<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let lower = word.to_lowercase();
-    let options: Vec<String> = options.into_iter().map(str::to_lowercase).collect();
-    let found = nearest(&lower, options.iter().map(String::as_str))?;
-    Some(if word == word.to_uppercase() && word != lower { found.to_uppercase() } else { found.to_owned() })
-}
-
-/// `did you mean X?` for the nearest option, letter case aside.
-pub fn did_you_mean<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    suggestion(word, options).map(|option| format!("did you mean {option}?"))
-}
-
-/// `did you mean X?` for the nearest option.
-pub fn did_you_mean_exactly<'a>(word: &str, options: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    nearest(word, options).map(|option| format!("did you mean {option}?"))
 }
 
 fn edit_distance(left: &str, right: &str) -> usize {

@@ -123,6 +123,13 @@ fn check_options(value: &str) -> Result<CheckOptions, String> {
             key => return Err(format!("invalid check option {key:?}")),
         }
     }
+    // All is all: single rules beside it say nothing more.
+    if options.skip_all {
+        options.skip.clear();
+    }
+    if options.experimental_all {
+        options.experimental.clear();
+    }
     Ok(options)
 }
 

@@ -97,13 +97,18 @@ pub(super) fn quoted_words(line: &str, range: Range<usize>, escape: char) -> Vec
     words
 }
 
+/// Flags are told apart by ASCII blanks only: another one ends them.
+fn is_ascii_blank(c: char) -> bool {
+    matches!(c, '\t'..='\r' | ' ')
+}
+
 /// The flags at the start of `range`, and where the rest begins.
 pub(super) fn flags(line: &str, range: Range<usize>, escape: char) -> (Vec<RawFlag>, usize) {
     let mut flags = Vec::new();
     let mut position = range.start;
     loop {
         let text = &line[position..range.end];
-        position += text.len() - text.trim_start().len();
+        position += text.len() - text.trim_start_matches(is_ascii_blank).len();
         if !line[position..range.end].starts_with("--") {
             return (flags, position);
         }
@@ -126,7 +131,7 @@ fn flag(line: &str, range: Range<usize>, escape: char) -> (RawFlag, usize) {
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match quote {
-            None if c.is_whitespace() => {
+            None if is_ascii_blank(c) => {
                 end = at;
                 break;
             }
