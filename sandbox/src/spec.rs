@@ -144,17 +144,17 @@ impl Spec {
 
 /// What [`Spec::mount_targets`] gives for these mounts.
 pub fn mount_targets(mounts: &[Mount]) -> Vec<(PathBuf, TargetKind)> {
-        let mut all: Vec<(PathBuf, TargetKind)> =
-            DEFAULT_TARGETS.iter().map(|(path, kind)| (PathBuf::from(path), *kind)).collect();
-        for mount in mounts {
-            let target = clean(&mount.target);
-            all.retain(|(path, _)| *path != target);
-            all.push((target, mount.target_kind()));
-        }
-        let paths: Vec<PathBuf> = all.iter().map(|(path, _)| path.clone()).collect();
-        all.retain(|(path, _)| !paths.iter().any(|other| path != other && path.starts_with(other)));
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all
+    let mut all: Vec<(PathBuf, TargetKind)> =
+        DEFAULT_TARGETS.iter().map(|(path, kind)| (PathBuf::from(path), *kind)).collect();
+    for mount in mounts {
+        let target = clean(&mount.target);
+        all.retain(|(path, _)| *path != target);
+        all.push((target, mount.target_kind()));
+    }
+    let paths: Vec<PathBuf> = all.iter().map(|(path, _)| path.clone()).collect();
+    all.retain(|(path, _)| !paths.iter().any(|other| path != other && path.starts_with(other)));
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all
 }
 
 /// An absolute path without `.`, `..` and double slashes, by text alone.

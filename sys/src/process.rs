@@ -155,10 +155,15 @@ fn close_range(first: u32, flags: u32) -> io::Result<()> {
 
 /// Gives every signal its default action and blocks none.
 pub fn reset_signals() -> Result<()> {
+    // The kernel's sigaction: handler (SIG_DFL is 0), flags, restorer, mask.
+    let default = [0_u64; 4];
     for signal in 1..=64 {
-        if signal != libc::SIGKILL && signal != libc::SIGSTOP {
-            // SAFETY: SIG_DFL installs no handler. Numbers that libc keeps for itself are refused, which is fine.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the structure is as long as the kernel reads and installs no handler. The raw call is used because libc
+        // refuses the two signals that it keeps for itself, which posix_spawn leaves ignored. SIGKILL and SIGSTOP are
+        // refused, which is fine.
+        unsafe {
+            let no_old = std::ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), no_old, size_of::<u64>());
         }
     }
     // SAFETY: the set is initialised by sigemptyset before it is read.

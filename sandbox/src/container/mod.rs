@@ -37,10 +37,9 @@ fn set_up(order: &Order, fds: Vec<OwnedFd>) -> Result<execute::Command, Failure>
     mount::make_all_private().step("mount propagation")?;
     identity::prefer_as_victim();
 
-    let root = Stage::new(order, fds)?.mount_all()?;
-    masks::apply(order, &root)?;
-    namespace::pivot_root(root.root()).step("change root")?;
-    drop(root);
+    let stage = Stage::new(order, fds)?.mount_all()?;
+    masks::apply(order, &stage)?;
+    stage.enter()?;
 
     namespace::set_hostname(&order.hostname).step("host name")?;
     namespace::set_domainname("(none)").step("domain name")?;

@@ -3,11 +3,12 @@
 //! Every target is resolved inside the root, with the mounts already on it, and every mount is a descriptor.
 
 use std::ffi::OsStr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use cooper_sys::fs::{self, OFlags};
 use cooper_sys::mount::{self, Attributes, FsOption};
+use cooper_sys::namespace;
 
 use super::Step as _;
 use super::devices::Devices;
@@ -22,6 +23,7 @@ const CGROUP2_MAGIC: u64 = 0x6367_7270;
 pub struct Stage<'a> {
     order: &'a Order,
     root: OwnedFd,
+    old_root: OwnedFd,
     scratch: Scratch,
     devices: Devices,
     /// Detached mounts of the caller, by their place in the order.
@@ -50,7 +52,13 @@ impl<'a> Stage<'a> {
         let root = root.ok_or_else(|| Failure::plain("root", "no descriptor was handed over".to_owned()))?;
         let old_root = fs::open_path(Path::new("/")).step("root")?;
         mount::move_mount(&root, &old_root).step("root")?;
-        Ok(Self { order, root, scratch, devices, ready })
+        Ok(Self { order, root, old_root, scratch, devices, ready })
+    }
+
+    /// Leaves the old root for the new one.
+    pub fn enter(self) -> Result<(), Failure> {
+        let old = [self.scratch.dir(), self.old_root.as_fd()];
+        namespace::pivot_root(&self.root, &old).step("change root")
     }
 
     pub fn root(&self) -> &OwnedFd {

@@ -3,7 +3,7 @@
 //! It is mounted over the old root, where no path leads to it, and goes away together with that.
 
 use std::cell::Cell;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use cooper_sys::fs::{self, FileKind, OFlags};
@@ -21,6 +21,11 @@ impl Scratch {
         let dir = mount::mount_fs("tmpfs", &[mode], Attributes::default())?;
         mount::move_mount(&dir, open_path(Path::new("/"))?)?;
         Ok(Self { dir, count: Cell::new(0) })
+    }
+
+    /// The directory itself.
+    pub fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
     }
 
     fn next_name(&self) -> String {
