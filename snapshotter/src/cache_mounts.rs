@@ -66,6 +66,8 @@ impl Store {
                     Err(fs::TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
                 },
             }
+            // Its time is that of the last use; only the order of eviction depends on it.
+            let _ = lock.set_modified(std::time::SystemTime::now());
             let dir = self.layout().mounts().join(&name);
             let fresh = match fs::DirBuilder::new().mode(0o755).create(&dir) {
                 Ok(()) => true,

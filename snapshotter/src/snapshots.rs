@@ -82,7 +82,8 @@ impl Inner {
 
     /// The snapshot of this id, put on the lease, and checked if the machine stopped uncleanly since it was made.
     pub(crate) fn usable(&self, id: &str, diff_id: &DiffId) -> Result<Option<Located>> {
-        self.hold_snapshots([id])?;
+        // The diff ID as well: what is known about the layer is kept under it.
+        self.hold_snapshots([id, diff_id.hex()])?;
         let Some(mut meta) = self.peek(id, diff_id)? else { return Ok(None) };
         let fs = self.layout.snapshot(id).join("fs");
         if meta.epoch < self.epoch {
@@ -146,7 +147,7 @@ impl Inner {
     /// Makes a finished directory (`fs`, `tree`, `meta`) visible as a snapshot. If there is one already, it stays.
     pub(crate) fn publish(&self, dir: &Path, id: &str, diff_id: &DiffId) -> Result<()> {
         self.mark_dirty()?;
-        self.hold_snapshots([id])?;
+        self.hold_snapshots([id, diff_id.hex()])?;
         let target = self.layout.snapshot(id);
         loop {
             let Err(error) = std::fs::rename(dir, &target) else { return Ok(()) };

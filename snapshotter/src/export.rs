@@ -1,0 +1,156 @@
+//! Getting layers and whole trees out of the store.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use cooper_oci::compress::{self, Compression};
+use cooper_oci::tar::Writer;
+use cooper_oci::{Digest, HashingReader, media};
+use cooper_sys::fs::{self, FileKind};
+
+use crate::attrs::Attributes;
+use crate::chain::{Chain, DiffId};
+use crate::copy::{self, parent_dir};
+use crate::emit;
+use crate::error::{Error, Result};
+use crate::scan::{self, Found, Visitor};
+use crate::snapshots::open_tree;
+use crate::store::Store;
+use crate::tree::TreeKind;
+
+/// Options of [`Store::export_dir`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ExportOptions {
+    /// Owner of everything, instead of the owners in the image.
+    pub owner: Option<(u32, u32)>,
+}
+
+impl Store {
+    /// Writes the uncompressed tar of a layer: from a blob of it if the store has one, else made again from the
+    /// snapshot. The bytes have the diff ID as digest, or an error is returned once all is written.
+    pub fn layer_tar(&self, diff_id: &DiffId, sink: &mut dyn Write) -> Result<()> {
+        let forms = self.layer(diff_id)?.map(|info| info.blobs).unwrap_or_default();
+        for form in forms {
+            let Some(compression) = media::compression_of(&form.media_type) else { continue };
+            match self.open_blob(&form.digest) {
+                Ok(blob) => return copy_blob(diff_id, blob, compression, sink),
+                Err(Error::BlobMissing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let located = self.any_snapshot(diff_id)?;
+        let root = fs::open_dir(&located.fs)?;
+        let (found, _) = emit::emit_manifest(open_tree(self.layout(), &located.id)?, root.as_fd(), sink)?;
+        if found == *diff_id { Ok(()) } else { Err(Error::NotReproducible(diff_id.clone())) }
+    }
+
+    /// Writes the merged tree of a chain as one tar, without whiteouts, sorted. Returns its digest and size.
+    pub fn flatten_tar(&self, chain: &Chain, sink: &mut dyn Write) -> Result<(Digest, u64)> {
+        let view = self.view(chain)?;
+        let failed = |source| Error::WriteLayer { layer: "of a whole tree".to_owned(), source };
+        let mut tar = Writer::new(cooper_oci::HashingWriter::new(io::BufWriter::new(sink)));
+        scan::walk(view.root(), &mut |found: &Found<'_>| {
+            let mut entry = found.entry.clone();
+            entry.opaque = false;
+            if entry.kind == TreeKind::File {
+                let mut file = File::from(found.open()?);
+                emit::append(&mut tar, &entry, Some(&mut file)).map_err(failed)
+            } else {
+                emit::append(&mut tar, &entry, None).map_err(failed)
+            }
+        })?;
+        let (mut sink, digest, size) = tar.finish().map_err(failed)?.finish();
+        sink.flush().map_err(failed)?;
+        Ok((digest, size))
+    }
+
+    /// Copies the merged tree of a chain into a directory, which is made if missing. Other files in it stay; files
+    /// of the same name are replaced. Device nodes and attributes that cannot be set are left out.
+    pub fn export_dir(&self, chain: &Chain, dest: &Path, options: ExportOptions) -> Result<()> {
+        let view = self.view(chain)?;
+        std::fs::create_dir_all(dest).map_err(Error::io("create", dest))?;
+        let target = fs::open_dir(dest)?;
+        scan::walk(view.root(), &mut Exporter { target: target.as_fd(), options })
+    }
+}
+
+fn copy_blob(diff_id: &DiffId, blob: File, compression: Compression, sink: &mut dyn Write) -> Result<()> {
+    let read = |source| Error::LayerStream { layer: diff_id.to_string(), source };
+    let plain = compress::decoder(blob, compression).map_err(read)?;
+    let mut stream = HashingReader::with_algorithm(plain, diff_id.algorithm());
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        let count = match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(read(error)),
+        };
+        sink.write_all(&buffer[..count])
+            .map_err(|source| Error::WriteLayer { layer: diff_id.to_string(), source })?;
+    }
+    let (_, found, _) = stream.finish();
+    if found == *diff_id { Ok(()) } else { Err(Error::DigestMismatch { expected: diff_id.clone(), found }) }
+}
+
+struct Exporter<'a> {
+    target: BorrowedFd<'a>,
+    options: ExportOptions,
+}
+
+impl Visitor for Exporter<'_> {
+    fn enter(&mut self, found: &Found<'_>) -> Result<()> {
+        let entry = &found.entry;
+        let dir = parent_dir(self.target, &entry.path)?;
+        let dir = dir.as_fd();
+        let existing = match fs::stat_at(dir, found.name) {
+            Ok(stat) => Some(stat.kind),
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error.into()),
+        };
+        let keep = entry.kind == TreeKind::Dir && existing == Some(FileKind::Dir);
+        if existing.is_some() && !keep {
+            fs::remove_tree_at(dir, found.name)?;
+        }
+        let made = match entry.kind {
+            TreeKind::Whiteout => return Ok(()),
+            TreeKind::HardLink => {
+                let from = parent_dir(self.target, &entry.link)?;
+                let name = entry.link.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+                fs::link_at(&from, OsStr::from_bytes(name), dir, found.name)?;
+                return Ok(());
+            }
+            TreeKind::Dir if keep => Ok(()),
+            _ => copy::create(found, dir, found.name),
+        };
+        match made {
+            Err(Error::Sys(error))
+                if error.is_denied() && matches!(entry.kind, TreeKind::CharDevice | TreeKind::BlockDevice) =>
+            {
+                return Ok(());
+            }
+            other => other?,
+        }
+        let mut attributes = Attributes::of(entry);
+        if let Some((uid, gid)) = self.options.owner {
+            (attributes.uid, attributes.gid) = (uid, gid);
+        }
+        for (key, value) in std::mem::take(&mut attributes.xattrs) {
+            match fs::set_xattr_at(dir, found.name, OsStr::from_bytes(&key), &value) {
+                Err(error) if !error.is_denied() && !error.is_unsupported() => return Err(error.into()),
+                _ => {}
+            }
+        }
+        attributes.apply(dir, found.name)
+    }
+
+    fn leave(&mut self, found: &Found<'_>) -> Result<()> {
+        let dir = parent_dir(self.target, &found.entry.path)?;
+        fs::utimens_at(&dir, found.name, found.entry.mtime)?;
+        Ok(())
+    }
+}
