@@ -392,8 +392,8 @@ impl Inner {
 
     async fn answer(&self, target: &Target, reply: Reply) -> Answer {
         let status = reply.response.status().as_u16();
-        let body = self.transport.body(target, reply.response, "error", self.limits.error_bytes).await;
-        Answer::parse(status, &body.unwrap_or_default())
+        let body = self.transport.beginning(target, reply.response, self.limits.error_bytes).await;
+        Answer::parse(status, &body)
     }
 }
 

@@ -202,6 +202,22 @@ impl Transport {
         }
     }
 
+    /// The beginning of a body, as much as comes without trouble.
+    pub(crate) async fn beginning(&self, target: &Target, mut response: Response, most: u64) -> Vec<u8> {
+        let mut all = Vec::new();
+        let work = async {
+            while let Ok(Some(chunk)) = self.chunk(target, &mut response).await {
+                all.extend_from_slice(&chunk);
+                if all.len() as u64 >= most {
+                    break;
+                }
+            }
+        };
+        // Late or broken, what came is shown.
+        let _ = tokio::time::timeout(self.limits.answer_timeout, work).await;
+        all
+    }
+
     /// A whole body of at most `limit` bytes.
     pub(crate) async fn body(
         &self,

@@ -203,7 +203,3 @@ pub(super) fn docker_config_file() -> Option<PathBuf> {
 pub(super) fn default_store_file() -> Result<PathBuf, CredentialError> {
     variable("REGISTRY_AUTH_FILE").or_else(docker_config_file).ok_or(CredentialError::NoHome)
 }
-
-#[cfg(test)]
-#[path = "credentials_tests.rs"]
-mod tests;

@@ -92,8 +92,8 @@ pub(super) async fn fetch(
 
 async fn refused(transport: &Transport, limits: &Limits, request: &TokenRequest<'_>, reply: Reply) -> Error {
     let status = reply.response.status().as_u16();
-    let body = transport.body(request.target, reply.response, "error", limits.error_bytes).await;
-    let answer = Answer::parse(status, &body.unwrap_or_default());
+    let body = transport.beginning(request.target, reply.response, limits.error_bytes).await;
+    let answer = Answer::parse(status, &body);
     let host = request.realm.host_str().unwrap_or_default();
     let whose = if request.credential.is_some() { "the stored credentials" } else { "an anonymous request" };
     if matches!(status, 400 | 401 | 403) {

@@ -1,0 +1,52 @@
+pub mod debian;
+pub mod fake;
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cooper_oci::{Descriptor, Reference, media};
+use cooper_registry_client::{Client, ClientBuilder, Sleeper};
+
+/// Notes the pauses that were asked for, and takes none.
+#[derive(Default)]
+pub struct NoSleep(pub Mutex<Vec<Duration>>);
+
+impl Sleeper for NoSleep {
+    fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        self.0.lock().unwrap().push(pause);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+pub fn builder() -> ClientBuilder {
+    Client::builder().sleeper(Arc::new(NoSleep::default()))
+}
+
+pub fn reference(host: impl std::fmt::Display, rest: &str) -> Reference {
+    format!("{host}/{rest}").parse().unwrap()
+}
+
+/// Bytes without a pattern that repeats soon.
+pub fn noise(size: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+pub fn layer(bytes: &[u8]) -> Descriptor {
+    Descriptor::of(media::OCI_LAYER_TAR, bytes)
+}
+
+/// A manifest of one config and one layer.
+pub fn manifest(config: &Descriptor, layer: &Descriptor) -> Vec<u8> {
+    let manifest = cooper_oci::Manifest::new(config.clone(), vec![layer.clone()]);
+    serde_json::to_vec(&manifest).unwrap()
+}
