@@ -411,7 +411,7 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<TreeEntry> {
-        let mut file = TreeEntry::new(*b"a/\xff %=x", TreeKind::File);
+        let mut file = TreeEntry::new(*b"a/b\xff %=x", TreeKind::File);
         file.size = 3;
         file.content = Some([7; 32]);
         file.mode = 0o4755;

@@ -7,9 +7,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use common::{archive, at, base, entry, listing, place, push, skipped, unpack};
+use common::{archive, at, base, listing, place, push, skipped, unpack};
 use cooper_oci::Digest;
-use cooper_oci::tar::EntryKind;
 use cooper_snapshotter::{Chain, Mode, Store, Stub, StubKind, TreeKind};
 
 type Step = fn(&Path);
@@ -128,15 +127,10 @@ fn every_operation_gives_the_same_layer_by_overlay_and_by_copy() {
             let info = store.commit(active).unwrap();
             assert_eq!(layer_paths(store, &info.diff_id), *expected, "{name}");
             let view = store.view(&chain.with(info.diff_id.clone())).unwrap();
-            let mut seen = listing(view.root());
+            let seen = listing(view.root());
             let mut after = after;
             // A socket has no place in a layer.
             after.retain(|line| !line.starts_with("etc/s "));
-            // Breaking a hard link of a lower layer shows in the count of the other name.
-            if *name == "link to an old file" {
-                seen.retain(|line| !line.contains("bin/su"));
-                after.retain(|line| !line.contains("bin/su"));
-            }
             assert_eq!(seen, after, "{name}");
             // The layer's tar has the layer's digest, and unpacks to the same tree elsewhere.
             let mut tar = Vec::new();
@@ -326,6 +320,4 @@ fn attributes_that_matter_get_into_the_layer_and_come_back() {
     let get = |key: &str| cooper_sys::fs::get_xattr_at(view.root(), "ping", key).unwrap();
     assert_eq!(get("security.capability").unwrap(), capability);
     assert_eq!(get("user.note").unwrap(), b"hi");
-    let entry = entry(EntryKind::File, "x", 0o644);
-    assert_eq!(entry.mode, 0o644);
 }
