@@ -10,6 +10,7 @@ pub mod graph;
 mod instruction;
 pub mod parser;
 pub mod plan;
+pub mod print;
 mod remote;
 
 pub use plan::{PlanError, plan};

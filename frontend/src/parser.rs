@@ -161,6 +161,11 @@ fn join(
     Ok(Some(logical))
 }
 
+/// Whether the next line continues this one.
+pub(crate) fn is_continued(line: &str, escape: char) -> bool {
+    before_continuation(line.as_bytes(), if escape == '`' { b'`' } else { b'\\' }).is_some()
+}
+
 /// Reads the bodies of all heredocs that a line announces.
 fn read_heredocs(lines: &mut Lines<'_>, node: &mut Node) -> Result<(), ParseError> {
     let markers = heredoc::markers(&node.line.text).map_err(|error| node.error(error.to_string()))?;

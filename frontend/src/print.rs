@@ -3,7 +3,8 @@
 //! Reading the text gives the same tree, but for the places and for [`crate::ast::Dockerfile::warnings`]: each
 //! instruction stands on one line (a very long one on several), blank lines and loose comments are gone.
 
-use crate::ast::{CheckOptions, Comment, Dockerfile, Source};
+use crate::ast::{CheckOptions, Command, Comment, Dockerfile, Instruction, Source};
+use crate::parser::is_continued;
 
 /// Lines longer than this are broken; the parser takes a little more.
 const LONG_LINE_BYTES: usize = 60_000;
@@ -23,12 +24,14 @@ pub fn print(file: &Dockerfile) -> Vec<u8> {
     }
     // Ends the directives: a comment that looks like one stays a comment.
     line(&mut out, "");
-    let global = file.global_args.iter().map(|instruction| &instruction.source);
-    let stages = file.stages.iter().flat_map(|stage| {
-        std::iter::once(&stage.source).chain(stage.instructions.iter().map(|instruction| &instruction.source))
-    });
-    for source in global.chain(stages) {
-        print_source(&mut out, source, file.escape());
+    for instruction in &file.global_args {
+        print_instruction(&mut out, instruction, file.escape());
+    }
+    for stage in &file.stages {
+        print_source(&mut out, &stage.source, "", file.escape());
+        for instruction in &stage.instructions {
+            print_instruction(&mut out, instruction, file.escape());
+        }
     }
     out
 }
@@ -52,18 +55,31 @@ fn check_options(options: &CheckOptions) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(";")
 }
 
-fn print_source(out: &mut Vec<u8>, source: &Source, escape: char) {
+fn print_instruction(out: &mut Vec<u8>, instruction: &Instruction, escape: char) {
+    // A trigger keeps the blanks at its end, which the original has lost.
+    let tail = match &instruction.command {
+        Command::OnBuild(onbuild) => {
+            let line = onbuild.trigger.value.split('\n').next().unwrap_or_default();
+            &line[line.trim_end().len()..]
+        }
+        _ => "",
+    };
+    print_source(out, &instruction.source, tail, escape);
+}
+
+fn print_source(out: &mut Vec<u8>, source: &Source, tail: &str, escape: char) {
     for Comment { text, .. } in &source.comments {
         line(out, &format!("# {text}"));
     }
-    let mut rest = source.original.as_str();
+    let text = format!("{}{tail}", source.original);
+    let mut rest = text.as_str();
     while let Some(cut) = break_point(rest, escape) {
         let (first, behind) = rest.split_at(cut);
         line(out, &format!("{first}{escape}"));
         rest = behind;
     }
     // Blanks behind what looks like a continuation were trimmed; one that the parser trims again takes their place.
-    let guard = if rest.ends_with(escape) { "\u{b}" } else { "" };
+    let guard = if is_continued(rest, escape) { "\u{b}" } else { "" };
     line(out, &format!("{rest}{guard}"));
     for heredoc in &source.heredocs {
         out.extend_from_slice(&heredoc.content);
