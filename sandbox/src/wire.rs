@@ -179,18 +179,16 @@ pub fn hand_over(spec: Spec) -> Result<Handed> {
     Ok(Handed { order, fds, stdout: spec.stdout, stderr: spec.stderr })
 }
 
-/// A detached mount of what `source` is, with attributes added.
+/// A detached mount of what `source` is, with attributes added: itself if it is one, else a clone.
 fn detach(source: OwnedFd, attributes: Attributes) -> Result<OwnedFd> {
-    // Not recursive where possible. Recursive where the kernel insists: mounts that a user namespace inherited cannot be
-    // uncovered. Kernels before 6.15 clone no detached mount: then it is one, and is used up itself.
-    let clone = mount::clone_fd(&source, false).or_else(|_| mount::clone_fd(&source, true));
-    let clone = match clone {
-        Ok(clone) => clone,
-        Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => source,
-        Err(e) => return Err(e.into()),
+    let detached = if mount::is_detached(&source)? {
+        source
+    } else {
+        // Recursive only where the kernel insists: mounts that a user namespace inherited cannot be uncovered.
+        mount::clone_fd(&source, false).or_else(|_| mount::clone_fd(&source, true))?
     };
-    mount::set_attributes(&clone, attributes, true)?;
-    Ok(clone)
+    mount::set_attributes(&detached, attributes, true)?;
+    Ok(detached)
 }
 
 impl Bytes {

@@ -1,6 +1,7 @@
 //! Capability sets of this thread, as bit masks by capability number.
 
 use std::io;
+use std::sync::OnceLock;
 
 use crate::{Error, Result};
 
@@ -73,7 +74,7 @@ pub fn set(sets: Sets) -> Result<()> {
 /// Takes every capability that is not in `keep` out of the bounding set, for ever.
 pub fn limit_bounding_set(keep: u64) -> Result<()> {
     for number in known() {
-        if keep & (1 << number) == 0 {
+        if keep & (1 << number) == 0 && read_bounding(number) == 1 {
             // SAFETY: no memory is passed.
             let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) };
             if result != 0 {
@@ -109,8 +110,11 @@ pub fn raise_ambient(mask: u64) {
     }
 }
 
-fn known() -> impl Iterator<Item = u32> {
-    (0..64).take_while(|number| read_bounding(*number) >= 0)
+/// Every capability of the running kernel, from 0 on without a gap.
+fn known() -> std::ops::Range<u32> {
+    static COUNT: OnceLock<u32> = OnceLock::new();
+    let count = COUNT.get_or_init(|| (0..64).find(|number| read_bounding(*number) < 0).unwrap_or(64));
+    0..*count
 }
 
 fn read_bounding(number: u32) -> i32 {

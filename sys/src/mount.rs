@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::CWD;
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
     UnmountFlags,
@@ -139,6 +139,18 @@ pub fn move_mount_to(mount: impl AsFd, target: &Path) -> Result<()> {
 pub fn set_attributes(mount: impl AsFd, attributes: Attributes, recursive: bool) -> Result<()> {
     let attr = MountAttr { attr_set: attributes.flags().bits().into(), ..MountAttr::default() };
     mount_setattr(mount.as_fd(), attr, recursive).at("mount_setattr", "")
+}
+
+/// True when `fd` is the root of a mount that is in no tree of this process: a detached one.
+pub fn is_detached(fd: impl AsFd) -> Result<bool> {
+    let stat = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).at("stat", "mount")?;
+    if !stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+        return Ok(false);
+    }
+    const TABLE: &str = "/proc/self/mountinfo";
+    let table = std::fs::read(TABLE).at("read", TABLE)?;
+    let id = format!("{} ", stat.stx_mnt_id);
+    Ok(!table.split(|byte| *byte == b'\n').any(|line| line.starts_with(id.as_bytes())))
 }
 
 /// Stops all propagation between a mount (with all below it) and its peers.

@@ -1,7 +1,7 @@
 //! Namespaces of this process, and what is inside them: host name, root directory, loopback device.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _};
 
 use rustix::thread::UnshareFlags;
 
@@ -52,16 +52,15 @@ pub fn set_domainname(name: &str) -> Result<()> {
     rustix::system::setdomainname(name.as_bytes()).at("setdomainname", name)
 }
 
-/// Makes a mounted directory the root of this mount namespace, and unmounts `old`: the old root, and before it in the
-/// list what is stacked on that, topmost first. What is below them goes too.
-pub fn pivot_root(new_root: impl AsFd, old: &[BorrowedFd<'_>]) -> Result<()> {
+/// Makes a mounted directory the root of this mount namespace, and unmounts the old root with all below it. Nothing may
+/// be stacked on the old root but the new one.
+pub fn pivot_root(new_root: impl AsFd, old_root: impl AsFd) -> Result<()> {
     rustix::process::fchdir(new_root).at("chdir", "new root")?;
-    // The old root is put on top of the new one, from where it can be taken off without a directory for it.
+    // The old root is put on top of the new one, from where it can be taken off without a directory for it. What is
+    // unmounted is the topmost mount of where one is: hence the need to be in the old root.
     rustix::process::pivot_root(".", ".").at("pivot_root", ".")?;
-    for mount in old {
-        rustix::process::fchdir(mount).at("chdir", "old root")?;
-        rustix::mount::unmount(".", rustix::mount::UnmountFlags::DETACH).at("unmount", "old root")?;
-    }
+    rustix::process::fchdir(old_root).at("chdir", "old root")?;
+    rustix::mount::unmount(".", rustix::mount::UnmountFlags::DETACH).at("unmount", "old root")?;
     rustix::process::chdir("/").at("chdir", "/")
 }
 

@@ -3,7 +3,7 @@
 //! Every target is resolved inside the root, with the mounts already on it, and every mount is a descriptor.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use cooper_sys::fs::{self, OFlags};
@@ -57,8 +57,7 @@ impl<'a> Stage<'a> {
 
     /// Leaves the old root for the new one.
     pub fn enter(self) -> Result<(), Failure> {
-        let old = [self.scratch.dir(), self.old_root.as_fd()];
-        namespace::pivot_root(&self.root, &old).step("change root")
+        namespace::pivot_root(&self.root, &self.old_root).step("change root")
     }
 
     pub fn root(&self) -> &OwnedFd {

@@ -1,14 +1,17 @@
 //! A private directory in memory for what gets bound into the container: generated files and device nodes.
 //!
-//! It is mounted over the old root, where no path leads to it, and goes away together with that.
+//! It is mounted in the old root, on a directory that is not needed any more, and goes away together with that.
 
 use std::cell::Cell;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use cooper_sys::Result;
 use cooper_sys::fs::{self, FileKind, OFlags};
 use cooper_sys::mount::{self, Attributes, FsOption};
-use cooper_sys::{Result, fs::open_path};
+
+/// Directories of the host to cover, in the order of preference. Nothing in them is looked at by a container's set-up.
+const COVERED: [&str; 5] = ["/tmp", "/run", "/var", "/usr", "/etc"];
 
 pub struct Scratch {
     dir: OwnedFd,
@@ -19,13 +22,16 @@ impl Scratch {
     pub fn new() -> Result<Self> {
         let mode = FsOption::Value("mode", "700".to_owned());
         let dir = mount::mount_fs("tmpfs", &[mode], Attributes::default())?;
-        mount::move_mount(&dir, open_path(Path::new("/"))?)?;
+        let point = COVERED.iter().find_map(|path| fs::open_dir(Path::new(path)).ok());
+        let point = point.ok_or_else(|| {
+            cooper_sys::Error::new(
+                "find",
+                COVERED.join(", "),
+                std::io::Error::from(std::io::ErrorKind::NotFound),
+            )
+        })?;
+        mount::move_mount(&dir, &point)?;
         Ok(Self { dir, count: Cell::new(0) })
-    }
-
-    /// The directory itself.
-    pub fn dir(&self) -> BorrowedFd<'_> {
-        self.dir.as_fd()
     }
 
     fn next_name(&self) -> String {
