@@ -8,9 +8,10 @@ use crate::Digest;
 /// `<chain ID of all but the last> <diff ID of the last>`.
 pub fn chain_id(diff_ids: &[Digest]) -> Option<Digest> {
     let (first, rest) = diff_ids.split_first()?;
-    Some(rest.iter().fold(first.clone(), |chain, diff_id| {
-        Digest::sha256_of(format!("{chain} {diff_id}").as_bytes())
-    }))
+    Some(
+        rest.iter()
+            .fold(first.clone(), |chain, diff_id| Digest::sha256_of(format!("{chain} {diff_id}").as_bytes())),
+    )
 }
 
 #[cfg(test)]

@@ -39,7 +39,12 @@ pub struct ImageConfig {
     #[serde(default, deserialize_with = "nullable")]
     pub os: String,
     /// Needed features of the operating system.
-    #[serde(rename = "os.features", default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "os.features",
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub os_features: Vec<String>,
     /// Version of the operating system (Windows).
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]

@@ -110,8 +110,9 @@ pub(crate) fn write<S: Serializer>(
         }
         previous = Some(key);
     }
-    serializer
-        .collect_map(keys.iter().filter_map(|key| Some((key, object.get(*key).or_else(|| blanks.get(*key))?))))
+    serializer.collect_map(
+        keys.iter().filter_map(|key| Some((key, object.get(*key).or_else(|| blanks.get(*key))?))),
+    )
 }
 
 /// Whether a value says no more than a missing field does.
@@ -144,7 +145,11 @@ macro_rules! keeps_layout {
     ($type:ty) => {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                $crate::extra::read(deserializer, |value| <$type>::deserialize(value), |parsed| &mut parsed.other)
+                $crate::extra::read(
+                    deserializer,
+                    |value| <$type>::deserialize(value),
+                    |parsed| &mut parsed.other,
+                )
             }
         }
 

@@ -10,7 +10,11 @@ use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 struct GoFormatter(CompactFormatter);
 
 impl Formatter for GoFormatter {
-    fn write_string_fragment<W: ?Sized + io::Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut start = 0;
         for (at, character) in fragment.char_indices() {
             let escape = match character {

@@ -20,7 +20,12 @@ pub struct Platform {
     #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// Needed features of the operating system.
-    #[serde(rename = "os.features", default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        rename = "os.features",
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub os_features: Vec<String>,
     /// Variant of the CPU, such as `v7`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,8 +45,21 @@ pub enum PlatformError {
 }
 
 const SYSTEMS: &[&str] = &[
-    "aix", "android", "darwin", "dragonfly", "freebsd", "illumos", "ios", "js", "linux", "netbsd", "openbsd",
-    "plan9", "solaris", "wasip1", "windows",
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "wasip1",
+    "windows",
 ];
 
 const ARCHITECTURES: &[&str] = &[
@@ -67,7 +85,8 @@ impl Platform {
     /// Reads `os/arch[/variant]`, or one word alone of which the other half is taken from the host.
     pub fn parse(text: &str) -> Result<Self, PlatformError> {
         let ok = |part: &str| {
-            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+            !part.is_empty()
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
         };
         let parts: Vec<&str> = text.split('/').collect();
         if !parts.iter().all(|part| ok(part)) {
@@ -252,7 +271,8 @@ mod tests {
 
     #[test]
     fn windows_builds_must_agree() {
-        let version = |text: &str| Platform { os_version: Some(text.to_owned()), ..platform("windows/amd64") };
+        let version =
+            |text: &str| Platform { os_version: Some(text.to_owned()), ..platform("windows/amd64") };
         assert!(version("10.0.17763.1").matches(&version("10.0.17763.2")));
         assert!(!version("10.0.17763.1").matches(&version("10.0.20348.1")));
     }

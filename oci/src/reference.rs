@@ -199,8 +199,7 @@ fn split_host(name: &str) -> (&str, &str) {
 fn is_host(text: &str) -> bool {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else { return false };
-        let address_ok =
-            !address.is_empty() && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':');
+        let address_ok = !address.is_empty() && address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':');
         match (address_ok, port) {
             (false, _) => return false,
             (true, "") => return true,
@@ -221,7 +220,8 @@ fn is_host(text: &str) -> bool {
             && !part.starts_with('-')
             && !part.ends_with('-')
     };
-    host.split('.').all(label) && port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'))
+    host.split('.').all(label)
+        && port.is_none_or(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'))
 }
 
 /// `part(/part)*`, each part of lower-case words joined by `.`, `_`, `__` or dashes.

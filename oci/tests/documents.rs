@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use cooper_oci::{
-    ContainerConfig, Descriptor, Digest, Healthcheck, History, ImageConfig, Index, Manifest, Platform, RootFs, json,
-    media,
+    ContainerConfig, Descriptor, Digest, Healthcheck, History, ImageConfig, Index, Manifest, Platform,
+    RootFs, json, media,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -96,7 +96,9 @@ fn wrong_types_and_sizes_are_errors() {
         let text = format!(r#"{{"mediaType":"m","digest":"{A}","size":{size}}}"#);
         assert!(serde_json::from_str::<Descriptor>(&text).is_err(), "{size}");
     }
-    assert!(serde_json::from_str::<Descriptor>(r#"{"mediaType":"m","digest":"sha256:../x","size":1}"#).is_err());
+    assert!(
+        serde_json::from_str::<Descriptor>(r#"{"mediaType":"m","digest":"sha256:../x","size":1}"#).is_err()
+    );
     assert!(serde_json::from_str::<Descriptor>(r#"{"mediaType":"m","size":1}"#).is_err());
     assert!(serde_json::from_str::<Manifest>("[]").is_err());
     assert!(serde_json::from_str::<ImageConfig>(&"{\"a\":".repeat(10_000)).is_err());

@@ -44,7 +44,10 @@ fn digest_and_tag_may_come_together() {
     assert_eq!(pinned.with_tag("2").to_string(), "docker.io/library/busybox:2");
     let plain: Reference = "busybox".parse().unwrap();
     assert_eq!(plain.tag_or_latest(), Some("latest"));
-    assert_eq!(plain.with_digest(Digest::sha256_of(b"")).to_string(), format!("docker.io/library/busybox@sha256:{HEX}"));
+    assert_eq!(
+        plain.with_digest(Digest::sha256_of(b"")).to_string(),
+        format!("docker.io/library/busybox@sha256:{HEX}")
+    );
 }
 
 #[test]

@@ -87,8 +87,8 @@ impl<R: BufRead> Decoder<R> {
             Detected::Xz => {
                 // The limit covers all of the decoder's memory, so a little more than the dictionary.
                 let limit = (1 << MAX_WINDOW_LOG) + (1 << 20);
-                let stream =
-                    xz2::stream::Stream::new_stream_decoder(limit, XZ_CONCATENATED).map_err(io::Error::other)?;
+                let stream = xz2::stream::Stream::new_stream_decoder(limit, XZ_CONCATENATED)
+                    .map_err(io::Error::other)?;
                 Self::Xz(xz2::bufread::XzDecoder::new_stream(reader, stream))
             }
         })

@@ -8,6 +8,7 @@ mod error;
 mod header;
 mod pax;
 mod reader;
+mod source;
 mod sparse;
 mod writer;
 

@@ -68,7 +68,8 @@ impl Records {
             _ => {
                 if let Some(name) = key.strip_prefix(XATTR).filter(|name| !name.is_empty()) {
                     self.xattrs.insert(name.to_vec(), value.to_vec());
-                } else if let Some(name) = key.strip_prefix(XATTR_LIBARCHIVE).filter(|name| !name.is_empty()) {
+                } else if let Some(name) = key.strip_prefix(XATTR_LIBARCHIVE).filter(|name| !name.is_empty())
+                {
                     let value = value.trim_ascii_end();
                     let end = value.iter().rposition(|byte| *byte != b'=').map_or(0, |at| at + 1);
                     let value = STANDARD_NO_PAD
@@ -114,22 +115,24 @@ fn parse_time(text: &[u8]) -> Option<(i64, u32)> {
         None => (false, text),
     };
     let dot = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
-    let seconds = i64::try_from(parse_decimal(&text[..dot])?).ok()?;
+    let seconds = i128::from(parse_decimal(&text[..dot])?);
     let fraction = text.get(dot + 1..).unwrap_or_default();
     if !fraction.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let digit = |at: usize| fraction.get(at).map_or(0, |digit| u32::from(digit - b'0'));
     let nanos = (0..9).fold(0, |nanos, at| nanos * 10 + digit(at));
-    match (negative, nanos) {
-        (false, nanos) => Some((seconds, nanos)),
-        (true, 0) => Some((-seconds, 0)),
-        (true, nanos) => Some((-seconds - 1, 1_000_000_000 - nanos)),
-    }
+    let (seconds, nanos) = match (negative, nanos) {
+        (false, nanos) => (seconds, nanos),
+        (true, 0) => (-seconds, 0),
+        (true, nanos) => (-seconds - 1, 1_000_000_000 - nanos),
+    };
+    Some((i64::try_from(seconds).ok()?, nanos))
 }
 
 fn percent_decode(text: &[u8]) -> Vec<u8> {
-    let hex = |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let hex =
+        |byte: Option<&u8>| byte.and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
     let mut decoded = Vec::with_capacity(text.len());
     let mut at = 0;
     while let Some(byte) = text.get(at) {
@@ -220,7 +223,8 @@ mod tests {
         for bad in [b"".as_slice(), b"-", b".5", b"1e3", b"1.x", b"+1", b"99999999999999999999"] {
             assert_eq!(parse_time(bad), None);
         }
-        for time in [(0, 1), (-1, 1), (-5, 999_999_999), (i64::MAX, 7), (-1, 0)] {
+        for time in [(0, 1), (-1, 1), (-5, 999_999_999), (i64::MAX, 7), (-1, 0), (i64::MIN, 0), (i64::MIN, 1)]
+        {
             assert_eq!(parse_time(format_time(time.0, time.1).as_bytes()), Some(time));
         }
     }
@@ -237,9 +241,15 @@ mod tests {
 
     #[test]
     fn broken_records_are_refused() {
-        for bad in
-            [b"9 path=a".as_slice(), b"5 =a\n", b"99 path=a\n", b"0 \n", b"-1 a=b\n", b"6 path\n", b"8 size=\n"]
-        {
+        for bad in [
+            b"9 path=a".as_slice(),
+            b"5 =a\n",
+            b"99 path=a\n",
+            b"0 \n",
+            b"-1 a=b\n",
+            b"6 path\n",
+            b"8 size=\n",
+        ] {
             assert!(Records::default().read(bad).is_err(), "{bad:?}");
         }
     }

@@ -5,22 +5,19 @@
 //! member follows, a global header that names a member or its size, a lone zero block. Memory is bounded by
 //! [`Budget::max_metadata`]. Names are handed on as they are.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, Read};
 
 use super::header::{self, Dialect, Header};
 use super::pax::Records;
-use super::sparse::{Extent, MapPlace, Piece, SparseData, old_gnu_pairs};
+use super::source::{Source, padding};
+use super::sparse::{self, Piece, SparseData};
 use super::{BLOCK, Budget, Entry, EntryKind, TarError};
-
-const BUFFER: usize = 64 * 1024;
 
 /// Reads an archive, member by member. Reading from it reads the data of the current member, with the holes
 /// of sparse files filled.
 #[derive(Debug)]
 pub struct Reader<R> {
-    inner: BufReader<R>,
-    budget: Budget,
-    position: u64,
+    source: Source<R>,
     entries: u64,
     /// Bytes of all files so far, holes filled.
     expanded: u64,
@@ -53,9 +50,7 @@ impl<R: Read> Reader<R> {
     /// Reads an archive within the limits of a budget.
     pub fn new(inner: R, budget: Budget) -> Self {
         Self {
-            inner: BufReader::with_capacity(BUFFER, inner),
-            budget,
-            position: 0,
+            source: Source::new(inner, budget),
             entries: 0,
             expanded: 0,
             globals: Records::default(),
@@ -86,7 +81,7 @@ impl<R: Read> Reader<R> {
 
     /// How many bytes of the archive were read.
     pub fn position(&self) -> u64 {
-        self.position
+        self.source.position
     }
 
     /// If the current member is sparse: its runs of data as (offset, length), in order; holes lie between.
@@ -101,33 +96,26 @@ impl<R: Read> Reader<R> {
         if self.state == State::Failed {
             return Err(TarError::GivenUp);
         }
-        self.skip(self.left)?;
-        loop {
-            let got = self.inner.fill_buf().map_err(TarError::Io)?.len();
-            if got == 0 {
-                return Ok(self.inner.into_inner());
-            }
-            self.inner.consume(got);
-            self.count(got as u64)?;
-        }
+        self.source.skip(self.left)?;
+        self.source.drain()
     }
 
     /// The reader underneath. It is ahead of [`position`](Self::position) by what is buffered.
     pub fn get_ref(&self) -> &R {
-        self.inner.get_ref()
+        self.source.get_ref()
     }
 
     fn advance(&mut self) -> Result<Option<Entry>, TarError> {
         self.sparse = None;
-        self.skip(self.left)?;
-        self.skip(self.padding)?;
+        self.source.skip(self.left)?;
+        self.source.skip(self.padding)?;
         (self.left, self.padding) = (0, 0);
         let mut pending = Pending::default();
         let mut metadata = 0;
         loop {
             let Some(block) = self.header()? else {
                 if pending.records.is_some() || pending.name.is_some() || pending.link.is_some() {
-                    return Err(self.malformed("extension header without a member"));
+                    return Err(self.source.malformed("extension header without a member"));
                 }
                 return Ok(None);
             };
@@ -139,8 +127,9 @@ impl<R: Read> Reader<R> {
                 }
                 // A volume label is no member.
                 b'V' => {
-                    let size = self.unsigned(&block, header::SIZE)?;
-                    self.skip_padded(size)?;
+                    let size = self.source.unsigned(&block, header::SIZE)?;
+                    self.source.skip(size)?;
+                    self.source.skip(padding(size))?;
                 }
                 _ => return self.member(&block, pending, metadata).map(Some),
             }
@@ -148,13 +137,13 @@ impl<R: Read> Reader<R> {
     }
 
     fn take_extension(&mut self, flag: u8, data: &[u8], pending: &mut Pending) -> Result<(), TarError> {
-        let offset = self.position;
+        let offset = self.source.position;
         let malformed = |what| TarError::Malformed { offset, what };
         match flag {
             b'g' => {
                 self.global_bytes += data.len() as u64;
-                if self.global_bytes > self.budget.max_metadata {
-                    return Err(self.metadata_limit());
+                if self.global_bytes > self.source.budget.max_metadata {
+                    return Err(self.source.metadata_limit());
                 }
                 self.globals.read(data).map_err(malformed)?;
                 if self.globals.name_a_member() {
@@ -183,25 +172,29 @@ impl<R: Read> Reader<R> {
     /// Makes an entry of a member's header and what came before it.
     fn member(&mut self, block: &Header, pending: Pending, metadata: u64) -> Result<Entry, TarError> {
         self.entries += 1;
-        if self.entries > self.budget.max_entries {
-            return Err(TarError::Limit { what: "members", limit: self.budget.max_entries });
+        if self.entries > self.source.budget.max_entries {
+            return Err(TarError::Limit { what: "members", limit: self.source.budget.max_entries });
         }
         let records = pending.records.unwrap_or_default();
         let globals = self.globals.clone();
         let dialect = block.dialect();
         let flag = block.0[header::FLAG];
 
-        let mut path = self.one_name(records.path, pending.name)?.unwrap_or_else(|| plain_path(block, dialect));
+        let mut path =
+            self.one_name(records.path, pending.name)?.unwrap_or_else(|| plain_path(block, dialect));
         if let Some(name) = &records.sparse.name {
             path.clone_from(name);
         }
         let link =
             self.one_name(records.link, pending.link)?.unwrap_or_else(|| block.text(header::LINK).to_vec());
         if path.is_empty() {
-            return Err(self.malformed("member without a name"));
+            return Err(self.source.malformed("member without a name"));
         }
-        if path.len() > self.budget.max_path || link.len() > self.budget.max_path {
-            return Err(TarError::Limit { what: "bytes in a path", limit: self.budget.max_path as u64 });
+        if path.len() > self.source.budget.max_path || link.len() > self.source.budget.max_path {
+            return Err(TarError::Limit {
+                what: "bytes in a path",
+                limit: self.source.budget.max_path as u64,
+            });
         }
         let kind = match flag {
             0 if path.ends_with(b"/") => EntryKind::Dir,
@@ -220,43 +213,46 @@ impl<R: Read> Reader<R> {
 
         let stored = match records.size {
             Some(size) => size,
-            None => self.unsigned(block, header::SIZE)?,
+            None => self.source.unsigned(block, header::SIZE)?,
         };
         let mut size = 0;
         if kind == EntryKind::File {
             self.left = stored;
-            self.padding = stored.wrapping_neg() % BLOCK as u64;
-            if stored > self.budget.max_bytes {
-                return Err(self.bytes_limit());
+            self.padding = padding(stored);
+            if stored > self.source.budget.max_bytes {
+                return Err(self.source.bytes_limit());
             }
-            size = match self.sparse_map(block, dialect, &records.sparse, metadata)? {
+            let map = sparse::read_map(&mut self.source, block, &records.sparse, &mut self.left, metadata)?;
+            size = match map {
                 None => stored,
-                Some((extents, real_size)) => {
+                Some(map) => {
+                    let size = map.size;
                     let sparse =
-                        SparseData::new(extents, real_size, self.left).map_err(|what| self.malformed(what))?;
+                        SparseData::new(map, self.left).map_err(|what| self.source.malformed(what))?;
                     self.sparse = Some(sparse);
-                    real_size
+                    size
                 }
             };
             self.expanded = self.expanded.saturating_add(size);
-            if self.expanded > self.budget.max_bytes {
-                return Err(self.bytes_limit());
+            if self.expanded > self.source.budget.max_bytes {
+                return Err(self.source.bytes_limit());
             }
         }
         let (mtime, mtime_nanos) = match records.mtime.or(globals.mtime) {
             Some(time) => time,
-            None => (self.signed(block, header::MTIME)?, 0),
+            None => (self.source.signed(block, header::MTIME)?, 0),
         };
         let device = |own: Option<u32>, field| match own {
             Some(number) => Ok(number),
             None if dialect == Dialect::V7 => Ok(0),
             // Only devices have numbers; elsewhere old tars leave junk.
             None if !matches!(kind, EntryKind::CharDevice | EntryKind::BlockDevice) => Ok(0),
-            None => u32::try_from(self.unsigned(block, field)?).map_err(|_| self.malformed("bad device number")),
+            None => u32::try_from(self.source.unsigned(block, field)?)
+                .map_err(|_| self.source.malformed("bad device number")),
         };
         let owner = |own: Option<u64>, global: Option<u64>, field| match own.or(global) {
             Some(id) => Ok(id),
-            None => self.unsigned(block, field),
+            None => self.source.unsigned(block, field),
         };
         let owner_name = |own: Option<Vec<u8>>, global: Option<Vec<u8>>, field| match own.or(global) {
             Some(name) => name,
@@ -268,7 +264,7 @@ impl<R: Read> Reader<R> {
         Ok(Entry {
             kind,
             // Some tars keep the type of the file in the upper bits.
-            mode: u32::try_from(self.unsigned(block, header::MODE)? & 0o7777).unwrap_or(0),
+            mode: u32::try_from(self.source.unsigned(block, header::MODE)? & 0o7777).unwrap_or(0),
             uid: owner(records.uid, globals.uid, header::UID)?,
             gid: owner(records.gid, globals.gid, header::GID)?,
             size,
@@ -284,91 +280,10 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// The map and real size of a sparse member; `None` if the member is plain.
-    fn sparse_map(
-        &mut self,
-        block: &Header,
-        dialect: Dialect,
-        records: &super::sparse::SparseRecords,
-        metadata: u64,
-    ) -> Result<Option<(Vec<Extent>, u64)>, TarError> {
-        let place = records.place().map_err(|what| self.malformed(what))?;
-        if block.0[header::FLAG] == b'S' {
-            if dialect != Dialect::Gnu || place.is_some() {
-                return Err(self.malformed("sparse member that is not GNU's"));
-            }
-            return self.old_gnu_map(block, metadata).map(Some);
-        }
-        let Some(place) = place else { return Ok(None) };
-        let size = records.size.ok_or_else(|| self.malformed("sparse member without its real size"))?;
-        let extents = match place {
-            MapPlace::Records(extents) => extents,
-            MapPlace::Data => self.map_in_data(metadata)?,
-        };
-        Ok(Some((extents, size)))
-    }
-
-    /// Old GNU format: four pairs in the header, more in blocks behind it.
-    fn old_gnu_map(&mut self, block: &Header, mut metadata: u64) -> Result<(Vec<Extent>, u64), TarError> {
-        let mut extents = Vec::new();
-        let size = self.unsigned(block, 483..495)?;
-        old_gnu_pairs(block, 386, 4, &mut extents).map_err(|what| self.malformed(what))?;
-        let mut more = block.0[482] != 0;
-        while more {
-            metadata += BLOCK as u64;
-            if metadata > self.budget.max_metadata {
-                return Err(self.metadata_limit());
-            }
-            let mut next = Header::empty();
-            self.read_exact_block(&mut next.0)?;
-            old_gnu_pairs(&next, 0, 21, &mut extents).map_err(|what| self.malformed(what))?;
-            more = next.0[504] != 0;
-        }
-        Ok((extents, size))
-    }
-
-    /// PAX format 1.0: decimal lines in whole blocks in front of the data; the first says how many pairs.
-    fn map_in_data(&mut self, mut metadata: u64) -> Result<Vec<Extent>, TarError> {
-        let (mut block, mut at) = ([0; BLOCK], BLOCK);
-        let mut line = Vec::new();
-        let mut numbers: Vec<u64> = Vec::new();
-        let mut wanted = None;
-        while wanted != Some(numbers.len()) {
-            if at == BLOCK {
-                metadata += BLOCK as u64;
-                if metadata > self.budget.max_metadata {
-                    return Err(self.metadata_limit());
-                }
-                self.left = self
-                    .left
-                    .checked_sub(BLOCK as u64)
-                    .ok_or_else(|| self.malformed("sparse map does not fit the stored data"))?;
-                self.read_exact_block(&mut block)?;
-                at = 0;
-            }
-            let byte = block[at];
-            at += 1;
-            if byte != b'\n' {
-                line.push(byte);
-                continue;
-            }
-            let number = super::pax::parse_decimal(&line).ok_or_else(|| self.malformed("bad sparse map"))?;
-            line.clear();
-            if wanted.is_none() {
-                // Each number takes two bytes at least, so the limit on metadata bounds their count too.
-                let count = usize::try_from(number).ok().and_then(|count| count.checked_mul(2));
-                wanted = Some(count.ok_or_else(|| self.malformed("bad sparse map"))?);
-            } else {
-                numbers.push(number);
-            }
-        }
-        Ok(numbers.as_chunks::<2>().0.iter().map(|&[offset, length]| Extent { offset, length }).collect())
-    }
-
     /// Of two ways to give a long name, only one may be used.
     fn one_name(&self, pax: Option<Vec<u8>>, gnu: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, TarError> {
         match (pax, gnu) {
-            (Some(_), Some(_)) => Err(self.malformed("both a PAX and a GNU long name for one member")),
+            (Some(_), Some(_)) => Err(self.source.malformed("both a PAX and a GNU long name for one member")),
             (name, None) | (None, name) => Ok(name.filter(|name| !name.is_empty())),
         }
     }
@@ -376,114 +291,36 @@ impl<R: Read> Reader<R> {
     /// The next header block; `None` at the end of the archive.
     fn header(&mut self) -> Result<Option<Header>, TarError> {
         let mut block = Header::empty();
-        if self.fill(&mut block.0)? == 0 {
+        if self.source.fill(&mut block.0)? == 0 {
             return Ok(None);
         }
         if block.is_zero() {
             let mut second = Header::empty();
-            return match self.fill(&mut second.0)? {
+            return match self.source.fill(&mut second.0)? {
                 0 => Ok(None),
                 _ if second.is_zero() => Ok(None),
-                _ => Err(self.malformed("lone zero block")),
+                _ => Err(self.source.malformed("lone zero block")),
             };
         }
         if !block.checksum_ok() {
-            return Err(self.malformed("header checksum is wrong"));
+            return Err(self.source.malformed("header checksum is wrong"));
         }
         Ok(Some(block))
     }
 
     /// The data of an extension header.
     fn extension(&mut self, block: &Header, metadata: &mut u64) -> Result<Vec<u8>, TarError> {
-        let size = self.unsigned(block, header::SIZE)?;
+        let size = self.source.unsigned(block, header::SIZE)?;
         *metadata = metadata.saturating_add(size).saturating_add(BLOCK as u64);
-        if *metadata > self.budget.max_metadata {
-            return Err(self.metadata_limit());
+        if *metadata > self.source.budget.max_metadata {
+            return Err(self.source.metadata_limit());
         }
-        let mut data = vec![0; usize::try_from(size).map_err(|_| self.metadata_limit())?];
-        if self.fill(&mut data)? < data.len() {
-            return Err(TarError::Truncated { offset: self.position });
+        let mut data = vec![0; usize::try_from(size).map_err(|_| self.source.metadata_limit())?];
+        if self.source.fill(&mut data)? < data.len() {
+            return Err(self.source.truncated());
         }
-        self.skip(size.wrapping_neg() % BLOCK as u64)?;
+        self.source.skip(padding(size))?;
         Ok(data)
-    }
-
-    fn unsigned(&self, block: &Header, field: header::Field) -> Result<u64, TarError> {
-        let number = block.number(field).and_then(|number| u64::try_from(number).ok());
-        number.ok_or_else(|| self.malformed("bad number in a header"))
-    }
-
-    fn signed(&self, block: &Header, field: header::Field) -> Result<i64, TarError> {
-        let number = block.number(field).and_then(|number| i64::try_from(number).ok());
-        number.ok_or_else(|| self.malformed("bad time in a header"))
-    }
-
-    /// Fills a buffer. Gives 0 at the end of the stream, and an error for less than all.
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, TarError> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.inner.read(&mut buffer[filled..]) {
-                Ok(0) if filled == 0 => return Ok(0),
-                Ok(0) => return Err(TarError::Truncated { offset: self.position }),
-                Ok(got) => {
-                    filled += got;
-                    self.count(got as u64)?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(TarError::Io(error)),
-            }
-        }
-        Ok(filled)
-    }
-
-    fn read_exact_block(&mut self, block: &mut [u8; BLOCK]) -> Result<(), TarError> {
-        match self.fill(block)? {
-            0 => Err(TarError::Truncated { offset: self.position }),
-            _ => Ok(()),
-        }
-    }
-
-    fn skip_padded(&mut self, size: u64) -> Result<(), TarError> {
-        self.skip(size)?;
-        self.skip(size.wrapping_neg() % BLOCK as u64)
-    }
-
-    fn skip(&mut self, mut count: u64) -> Result<(), TarError> {
-        while count > 0 {
-            let ready = match self.inner.fill_buf() {
-                Ok(ready) => ready.len(),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(TarError::Io(error)),
-            };
-            if ready == 0 {
-                return Err(TarError::Truncated { offset: self.position });
-            }
-            let step = usize::try_from(count).unwrap_or(usize::MAX).min(ready);
-            self.inner.consume(step);
-            count -= step as u64;
-            self.count(step as u64)?;
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, bytes: u64) -> Result<(), TarError> {
-        self.position += bytes;
-        if self.position > self.budget.max_bytes {
-            return Err(self.bytes_limit());
-        }
-        Ok(())
-    }
-
-    fn malformed(&self, what: &'static str) -> TarError {
-        TarError::Malformed { offset: self.position, what }
-    }
-
-    fn bytes_limit(&self) -> TarError {
-        TarError::Limit { what: "bytes", limit: self.budget.max_bytes }
-    }
-
-    fn metadata_limit(&self) -> TarError {
-        TarError::Limit { what: "bytes of metadata", limit: self.budget.max_metadata }
     }
 
     /// Reads stored bytes of the current member.
@@ -492,17 +329,18 @@ impl<R: Read> Reader<R> {
         if wanted == 0 {
             return Ok(0);
         }
-        let got = self.inner.read(&mut buf[..wanted])?;
-        if got == 0 {
-            self.state = State::Failed;
-            return Err(TarError::Truncated { offset: self.position }.into());
+        match self.source.read(&mut buf[..wanted]) {
+            Ok(0) => Err(self.source.truncated()),
+            Ok(got) => {
+                self.left -= got as u64;
+                return Ok(got);
+            }
+            Err(error) => Err(error),
         }
-        self.left -= got as u64;
-        if let Err(error) = self.count(got as u64) {
+        .map_err(|error| {
             self.state = State::Failed;
-            return Err(error.into());
-        }
-        Ok(got)
+            error.into()
+        })
     }
 }
 

@@ -1,13 +1,17 @@
 //! Sparse members: the maps of GNU's four formats, and where data and holes are.
 
-use super::header::{Header, parse_number};
+use std::io::Read;
+
+use super::header::{Dialect, FLAG, Header, parse_number};
 use super::pax::parse_decimal;
+use super::source::Source;
+use super::{BLOCK, TarError};
 
 /// A run of stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Extent {
-    pub(super) offset: u64,
-    pub(super) length: u64,
+struct Extent {
+    offset: u64,
+    length: u64,
 }
 
 /// What PAX records say about a sparse member (formats 0.0, 0.1 and 1.0).
@@ -16,14 +20,21 @@ pub(super) struct SparseRecords {
     major: Option<Vec<u8>>,
     minor: Option<Vec<u8>>,
     pub(super) name: Option<Vec<u8>>,
-    pub(super) size: Option<u64>,
+    size: Option<u64>,
     count: Option<u64>,
     /// Offsets and lengths in turn.
     map: Option<Vec<u64>>,
 }
 
+/// The map of a sparse member, as it was given.
+pub(super) struct SparseMap {
+    extents: Vec<Extent>,
+    /// Size of the file with its holes.
+    pub(super) size: u64,
+}
+
 /// Where the map of a sparse member is.
-pub(super) enum MapPlace {
+enum MapPlace {
     /// In the records.
     Records(Vec<Extent>),
     /// In front of the data.
@@ -32,7 +43,11 @@ pub(super) enum MapPlace {
 
 impl SparseRecords {
     pub(super) fn is_set(&self) -> bool {
-        self.major.is_some() || self.minor.is_some() || self.map.is_some() || self.name.is_some() || self.size.is_some()
+        self.major.is_some()
+            || self.minor.is_some()
+            || self.map.is_some()
+            || self.name.is_some()
+            || self.size.is_some()
     }
 
     /// Takes the record `GNU.sparse.<name>`.
@@ -67,7 +82,7 @@ impl SparseRecords {
     }
 
     /// Where the map is; `None` if the member is not sparse.
-    pub(super) fn place(&self) -> Result<Option<MapPlace>, &'static str> {
+    fn place(&self) -> Result<Option<MapPlace>, &'static str> {
         match (self.major.as_deref(), self.minor.as_deref()) {
             (Some(b"1"), Some(b"0")) => Ok(Some(MapPlace::Data)),
             (Some(b"0"), Some(b"0" | b"1")) | (None, None) => {
@@ -88,7 +103,7 @@ impl SparseRecords {
 }
 
 /// Old GNU format: the pairs in a header or in a continuation block, which start at `at`.
-pub(super) fn old_gnu_pairs(
+fn old_gnu_pairs(
     block: &Header,
     at: usize,
     count: usize,
@@ -104,6 +119,94 @@ pub(super) fn old_gnu_pairs(
         extents.push(Extent { offset: number(&pair[..12])?, length: number(&pair[12..])? });
     }
     Ok(())
+}
+
+/// Reads the map of a member, wherever it is; `None` if the member is plain. What of `left` stored bytes the
+/// map takes is taken off. `metadata` is how many bytes of extension headers the member has already.
+pub(super) fn read_map<R: Read>(
+    source: &mut Source<R>,
+    block: &Header,
+    records: &SparseRecords,
+    left: &mut u64,
+    metadata: u64,
+) -> Result<Option<SparseMap>, TarError> {
+    let place = records.place().map_err(|what| source.malformed(what))?;
+    if block.0[FLAG] == b'S' {
+        if block.dialect() != Dialect::Gnu || place.is_some() {
+            return Err(source.malformed("sparse member that is not GNU's"));
+        }
+        return old_gnu_map(source, block, metadata).map(Some);
+    }
+    let Some(place) = place else { return Ok(None) };
+    let size = records.size.ok_or_else(|| source.malformed("sparse member without its real size"))?;
+    let extents = match place {
+        MapPlace::Records(extents) => extents,
+        MapPlace::Data => map_in_data(source, left, metadata)?,
+    };
+    Ok(Some(SparseMap { extents, size }))
+}
+
+/// Old GNU format: four pairs in the header, more in blocks behind it.
+fn old_gnu_map<R: Read>(
+    source: &mut Source<R>,
+    block: &Header,
+    mut metadata: u64,
+) -> Result<SparseMap, TarError> {
+    let mut extents = Vec::new();
+    let size = source.unsigned(block, 483..495)?;
+    old_gnu_pairs(block, 386, 4, &mut extents).map_err(|what| source.malformed(what))?;
+    let mut more = block.0[482] != 0;
+    while more {
+        metadata += BLOCK as u64;
+        if metadata > source.budget.max_metadata {
+            return Err(source.metadata_limit());
+        }
+        let next = Header(source.block()?);
+        old_gnu_pairs(&next, 0, 21, &mut extents).map_err(|what| source.malformed(what))?;
+        more = next.0[504] != 0;
+    }
+    Ok(SparseMap { extents, size })
+}
+
+/// PAX format 1.0: decimal lines in whole blocks in front of the data; the first says how many pairs.
+fn map_in_data<R: Read>(
+    source: &mut Source<R>,
+    left: &mut u64,
+    mut metadata: u64,
+) -> Result<Vec<Extent>, TarError> {
+    let (mut block, mut at) = ([0; BLOCK], BLOCK);
+    let mut line = Vec::new();
+    let mut numbers: Vec<u64> = Vec::new();
+    let mut wanted = None;
+    while wanted != Some(numbers.len()) {
+        if at == BLOCK {
+            metadata += BLOCK as u64;
+            if metadata > source.budget.max_metadata {
+                return Err(source.metadata_limit());
+            }
+            *left = left
+                .checked_sub(BLOCK as u64)
+                .ok_or_else(|| source.malformed("sparse map does not fit the stored data"))?;
+            block = source.block()?;
+            at = 0;
+        }
+        let byte = block[at];
+        at += 1;
+        if byte != b'\n' {
+            line.push(byte);
+            continue;
+        }
+        let number = parse_decimal(&line).ok_or_else(|| source.malformed("bad sparse map"))?;
+        line.clear();
+        if wanted.is_none() {
+            // Each number takes two bytes at least, so the limit on metadata bounds their count too.
+            let count = usize::try_from(number).ok().and_then(|count| count.checked_mul(2));
+            wanted = Some(count.ok_or_else(|| source.malformed("bad sparse map"))?);
+        } else {
+            numbers.push(number);
+        }
+    }
+    Ok(numbers.as_chunks::<2>().0.iter().map(|&[offset, length]| Extent { offset, length }).collect())
 }
 
 /// The data of a sparse member as it is read: holes filled.
@@ -124,13 +227,15 @@ pub(super) enum Piece {
 
 impl SparseData {
     /// Checks the map: sorted, disjoint, within the size, and of exactly the stored bytes.
-    pub(super) fn new(mut extents: Vec<Extent>, size: u64, stored: u64) -> Result<Self, &'static str> {
+    pub(super) fn new(map: SparseMap, stored: u64) -> Result<Self, &'static str> {
+        let SparseMap { mut extents, size } = map;
         let (mut end, mut total) = (0u64, 0u64);
         for extent in &extents {
             if extent.offset < end {
                 return Err("sparse map is not in order");
             }
             end = extent.offset.checked_add(extent.length).ok_or("sparse map overflows")?;
+            // No overflow: disjoint runs are no longer than their end.
             total += extent.length;
         }
         if end > size {

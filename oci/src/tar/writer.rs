@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
 use super::header::{self, Header, fits_octal};
+use super::source::padding;
 use super::{BLOCK, Entry, EntryKind, pax};
 
 /// Writes an archive, member by member.
@@ -18,7 +19,7 @@ pub struct Writer<W> {
     /// Bytes of data that the current member still wants.
     left: u64,
     /// Zeros that follow them.
-    padding: usize,
+    padding: u64,
     position: u64,
 }
 
@@ -87,7 +88,7 @@ impl<W: Write> Writer<W> {
     /// Writes the two zero blocks that end an archive, and hands back the writer.
     pub fn finish(mut self) -> io::Result<W> {
         self.end_member()?;
-        self.put_zeros(2 * BLOCK)?;
+        self.put_zeros(2 * BLOCK as u64)?;
         Ok(self.inner)
     }
 
@@ -108,8 +109,9 @@ impl<W: Write> Writer<W> {
         Ok(())
     }
 
-    fn put_zeros(&mut self, count: usize) -> io::Result<()> {
-        self.put(&[0; 2 * BLOCK][..count])
+    fn put_zeros(&mut self, count: u64) -> io::Result<()> {
+        let zeros = [0; 2 * BLOCK];
+        self.put(&zeros[..zeros.len().min(usize::try_from(count).unwrap_or(usize::MAX))])
     }
 }
 
@@ -118,7 +120,10 @@ impl<W: Write> Write for Writer<W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(buf.len());
         if room == 0 && !buf.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "more data than the archive member wants"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "more data than the archive member wants",
+            ));
         }
         let taken = self.inner.write(&buf[..room])?;
         self.left -= taken as u64;
@@ -129,11 +134,6 @@ impl<W: Write> Write for Writer<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
-}
-
-fn padding(size: u64) -> usize {
-    // Less than a block, so it fits.
-    usize::try_from(size.wrapping_neg() % BLOCK as u64).unwrap_or(0)
 }
 
 /// An entry, split into what the header holds and what needs records.
@@ -221,8 +221,10 @@ impl Member {
         block.put_octal(header::SIZE, self.size);
         block.put_octal(header::MTIME, u64::try_from(entry.mtime).unwrap_or(0));
         // Records for these do not exist in POSIX, so a number that is too large goes in as base-256.
-        block.put_number(header::DEV_MAJOR, u64::from(entry.dev_major));
-        block.put_number(header::DEV_MINOR, u64::from(entry.dev_minor));
+        let is_device = matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
+        let (major, minor) = if is_device { (entry.dev_major, entry.dev_minor) } else { (0, 0) };
+        block.put_number(header::DEV_MAJOR, u64::from(major));
+        block.put_number(header::DEV_MINOR, u64::from(minor));
         block.0[header::FLAG] = match entry.kind {
             EntryKind::File => b'0',
             EntryKind::HardLink => b'1',
@@ -277,8 +279,7 @@ fn pax_header(path: &[u8], size: u64) -> Header {
     let at = path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     let (dir, file) = path.split_at(at);
     let dir = dir.strip_prefix(b"./").unwrap_or(dir);
-    let mut name: Vec<u8> =
-        [dir, b"PaxHeaders.0/", file].concat().into_iter().filter(u8::is_ascii).collect();
+    let mut name: Vec<u8> = [dir, b"PaxHeaders.0/", file].concat().into_iter().filter(u8::is_ascii).collect();
     name.truncate(header::NAME.len());
     while name.len() > 1 && name.ends_with(b"/") {
         name.pop();
