@@ -203,7 +203,7 @@ impl Client {
         let Some(cancel) = &self.cancel else { return work.await };
         tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(Error::Cancelled { target: target.clone() }),
+            () = cancel.cancelled() => Err(Error::Cancelled { target: target.boxed() }),
             result = work => result,
         }
     }
@@ -360,8 +360,8 @@ impl Inner {
     pub(crate) async fn refuse(&self, target: &Target, reply: Reply) -> Error {
         let status = reply.response.status().as_u16();
         let retry_after = retry_after(reply.response.headers());
-        let answer = self.answer(target, reply).await;
-        let target = target.clone();
+        let answer = Box::new(self.answer(target, reply).await);
+        let target = target.boxed();
         match status {
             // A 401 that comes here was answered with a token that did not help.
             401 | 403 => Error::Denied { target, answer },
@@ -387,7 +387,7 @@ impl Inner {
 
     pub(crate) async fn unauthorized(&self, target: &Target, reply: Reply, why: String) -> Error {
         let answer = self.answer(target, reply).await;
-        Error::Auth { target: target.clone(), reason: format!("{why} ({answer})") }
+        Error::Auth { target: target.boxed(), reason: format!("{why} ({answer})") }
     }
 
     async fn answer(&self, target: &Target, reply: Reply) -> Answer {

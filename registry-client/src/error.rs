@@ -27,6 +27,13 @@ pub struct Target {
     pub object: String,
 }
 
+impl Target {
+    /// A copy for an error, which is kept small.
+    pub(crate) fn boxed(&self) -> Box<Self> {
+        Box::new(self.clone())
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.registry)?;
@@ -155,7 +162,7 @@ pub enum Error {
     #[error("{target}: authentication failed: {reason}")]
     Auth {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// Why, with the server's words.
         reason: String,
     },
@@ -163,7 +170,7 @@ pub enum Error {
     #[error("{target}: token service {realm} is not trusted: {reason}")]
     UntrustedTokenService {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// The token service's URL, without its query.
         realm: String,
         /// Which rule it breaks.
@@ -176,41 +183,41 @@ pub enum Error {
     #[error("{target}: access denied: {answer}")]
     Denied {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// The server's answer.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// There is no such thing, or no access to it (many registries do not tell these apart).
     #[error("{target}: not found, or no access to it: {answer}")]
     NotFound {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// The server's answer.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// Too many requests.
     #[error("{target}: rate limited: {answer}{}", retry_words(.retry_after.as_ref()))]
     RateLimited {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// How long the registry wants us to wait, if it said.
         retry_after: Option<Duration>,
         /// The server's answer.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// Any other refusal.
     #[error("{target}: {answer}")]
     Status {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// The server's answer.
-        answer: Answer,
+        answer: Box<Answer>,
     },
     /// No connection, or one that broke or stalled too often.
     #[error("{target}: {what}")]
     Network {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// What was being done.
         what: String,
         /// The cause.
@@ -221,7 +228,7 @@ pub enum Error {
     #[error("{target}: {what}")]
     Protocol {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// What is wrong with it.
         what: String,
     },
@@ -229,7 +236,7 @@ pub enum Error {
     #[error("{target}: content has digest {actual}, not {expected}")]
     DigestMismatch {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// The digest asked for.
         expected: Digest,
         /// The digest of what came.
@@ -239,7 +246,7 @@ pub enum Error {
     #[error("{target}: content has {actual} bytes, not {expected}")]
     SizeMismatch {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// Bytes expected.
         expected: u64,
         /// Bytes seen (one more than expected may stand for any larger number).
@@ -249,7 +256,7 @@ pub enum Error {
     #[error("{target}: {what} is larger than {limit} bytes")]
     TooLarge {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// What is too large.
         what: &'static str,
         /// Limit in bytes.
@@ -259,7 +266,7 @@ pub enum Error {
     #[error("{target}: {what}")]
     Local {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
         /// What was being done.
         what: &'static str,
         /// The cause.
@@ -270,7 +277,7 @@ pub enum Error {
     #[error("{target}: cancelled")]
     Cancelled {
         /// What was asked for.
-        target: Target,
+        target: Box<Target>,
     },
 }
 
@@ -309,20 +316,20 @@ impl Error {
     }
 
     pub(crate) fn protocol(target: &Target, what: impl Into<String>) -> Self {
-        Self::Protocol { target: target.clone(), what: what.into() }
+        Self::Protocol { target: target.boxed(), what: what.into() }
     }
 
     pub(crate) fn stalled(target: &Target, what: impl Into<String>) -> Self {
-        Self::Network { target: target.clone(), what: what.into(), source: None }
+        Self::Network { target: target.boxed(), what: what.into(), source: None }
     }
 
     pub(crate) fn http(target: &Target, what: impl Into<String>, source: reqwest::Error) -> Self {
         let source = Some(Box::new(source.without_url()) as Box<dyn std::error::Error + Send + Sync>);
-        Self::Network { target: target.clone(), what: what.into(), source }
+        Self::Network { target: target.boxed(), what: what.into(), source }
     }
 
     pub(crate) fn local(target: &Target, what: &'static str, source: io::Error) -> Self {
-        Self::Local { target: target.clone(), what, source }
+        Self::Local { target: target.boxed(), what, source }
     }
 }
 

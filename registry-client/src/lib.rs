@@ -45,6 +45,7 @@
 //! ```
 
 mod auth;
+mod blocking;
 mod cancel;
 mod client;
 mod endpoint;

@@ -48,9 +48,9 @@ impl Default for Limits {
             manifest_entries: 1000,
             transfers: 6,
             connect_timeout: Duration::from_secs(10),
-            answer_timeout: Duration::from_secs(60),
-            idle_timeout: Duration::from_secs(60),
-            commit_timeout: Duration::from_secs(600),
+            answer_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_mins(1),
+            commit_timeout: Duration::from_mins(10),
             slowest_bytes: 16 << 10,
         }
     }

@@ -30,6 +30,7 @@ pub struct ResolvedManifest {
 
 /// What a [`ResolvedManifest`] says.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "one exists at a time, and not for long")]
 pub enum Document {
     /// One image.
     Manifest(Manifest),
@@ -156,7 +157,11 @@ impl Client {
                 let actual = hasher.finish();
                 if actual != *expected {
                     let target = target_of(reference, expected);
-                    return Err(Error::DigestMismatch { target, expected: expected.clone(), actual });
+                    return Err(Error::DigestMismatch {
+                        target: target.boxed(),
+                        expected: expected.clone(),
+                        actual,
+                    });
                 }
                 actual
             }
@@ -259,7 +264,7 @@ fn stored(target: &Target, reply: &Reply, digest: &Digest) -> Result<()> {
     let claimed = reply.response.headers().get(DIGEST_HEADER).and_then(|v| v.to_str().ok());
     match claimed.and_then(|c| c.parse::<Digest>().ok()) {
         Some(claimed) if claimed != *digest && claimed.algorithm() == digest.algorithm() => {
-            Err(Error::DigestMismatch { target: target.clone(), expected: digest.clone(), actual: claimed })
+            Err(Error::DigestMismatch { target: target.boxed(), expected: digest.clone(), actual: claimed })
         }
         _ => Ok(()),
     }
@@ -292,7 +297,7 @@ fn check(
             let actual = hasher.finish();
             if actual != *expected {
                 return Err(Error::DigestMismatch {
-                    target: target.clone(),
+                    target: target.boxed(),
                     expected: expected.clone(),
                     actual,
                 });

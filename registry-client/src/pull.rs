@@ -48,7 +48,7 @@ impl Client {
         let limit = self.inner.limits.config_bytes;
         if descriptor.size > limit {
             let target = target_of(reference, &descriptor.digest);
-            return Err(Error::TooLarge { target, what: "blob", limit });
+            return Err(Error::TooLarge { target: target.boxed(), what: "blob", limit });
         }
         let mut bytes = Vec::new();
         self.pull_blob(reference, descriptor, &mut bytes).await?;
@@ -105,7 +105,7 @@ impl Pull<'_> {
                 End::Complete => {
                     let actual = self.hasher.clone().finish();
                     let expected = self.descriptor.digest.clone();
-                    let mismatch = Error::DigestMismatch { target: self.target.clone(), expected, actual };
+                    let mismatch = Error::DigestMismatch { target: self.target.boxed(), expected, actual };
                     // Once: a resumed or damaged transfer may be right the second time.
                     if second || !self.start_over(sink).await? {
                         return Err(mismatch);
@@ -209,7 +209,7 @@ impl Pull<'_> {
         if let Some(actual) = announced.filter(|n| *n != expected) {
             let actual = actual + self.offset - skip.min(self.offset);
             return Err(Error::SizeMismatch {
-                target: self.target.clone(),
+                target: self.target.boxed(),
                 expected: self.descriptor.size,
                 actual,
             });
@@ -258,7 +258,7 @@ impl Pull<'_> {
             }
             if self.offset + chunk.len() as u64 > self.descriptor.size {
                 return Err(Error::SizeMismatch {
-                    target: self.target.clone(),
+                    target: self.target.boxed(),
                     expected: self.descriptor.size,
                     actual: self.descriptor.size + 1,
                 });

@@ -41,8 +41,8 @@ impl Default for RetryPolicy {
             max_connect_tries: 3,
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
-            longest_retry_after: Duration::from_secs(120),
-            no_progress: Duration::from_secs(600),
+            longest_retry_after: Duration::from_mins(2),
+            no_progress: Duration::from_mins(10),
         }
     }
 }
@@ -104,7 +104,8 @@ impl<'a> Attempts<'a> {
         // Each RandomState has new keys: enough randomness to keep clients apart.
         let random = RandomState::new().hash_one(self.failures) >> 32;
         let nanos = u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos((u128::from(nanos) * u128::from(random) >> 32) as u64)
+        let scaled = (u128::from(nanos) * u128::from(random)) >> 32;
+        Duration::from_nanos(u64::try_from(scaled).unwrap_or(nanos))
     }
 }
 
@@ -123,14 +124,15 @@ impl Failure {
         }
         let mut cause = error.source();
         while let Some(inner) = cause {
-            let tls = inner.downcast_ref::<rustls::Error>().or_else(|| {
-                let io = inner.downcast_ref::<std::io::Error>()?;
-                io.get_ref()?.downcast_ref::<rustls::Error>()
-            });
-            if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+            if matches!(inner.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
                 return None;
             }
-            cause = inner.source();
+            // What an io::Error wraps is not its source but the error itself.
+            let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            cause = match wrapped {
+                Some(wrapped) => Some(wrapped),
+                None => inner.source(),
+            };
         }
         Some(Self { connecting: error.is_connect(), retry_after: None })
     }
@@ -178,7 +180,7 @@ pub(crate) struct Pacer(Mutex<HashMap<String, Instant>>);
 
 impl Pacer {
     pub(crate) fn slow_down(&self, origin: &str, pause: Duration) {
-        let until = Instant::now() + pause.min(Duration::from_secs(3600));
+        let until = Instant::now() + pause.min(Duration::from_hours(1));
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = map.entry(origin.to_owned()).or_insert(until);
         *entry = until.max(*entry);

@@ -12,6 +12,8 @@ use bytes::Bytes;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
+use crate::blocking::blocking;
+
 /// Takes a blob's bytes.
 pub trait BlobSink: Send {
     /// Takes the next bytes.
@@ -100,7 +102,7 @@ impl<W: Write + Send + 'static> WriteSink<W> {
         };
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        self.running = Some(tokio::task::spawn_blocking(move || {
+        self.running = Some(blocking(move || {
             let result = batch.iter().try_for_each(|chunk| writer.write_all(chunk));
             (writer, result)
         }));

@@ -13,6 +13,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
+use crate::blocking::blocking;
+
 /// A blob's bytes from some offset to the end.
 pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
@@ -76,7 +78,7 @@ fn read_in_background<R: Read>(
 ) -> io::Result<ByteStream> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     // Ends when the stream is dropped, for then its next send fails.
-    drop(tokio::task::spawn_blocking(move || {
+    drop(blocking(move || {
         let mut reader = match open() {
             Ok(reader) => reader,
             Err(e) => return drop(sender.blocking_send(Err(e))),

@@ -88,7 +88,7 @@ impl Transport {
         slot.ok_or_else(|| {
             let cause = self.clients.get(index).and_then(|s| s.get()?.as_ref().err().cloned());
             Error::Network {
-                target: target.clone(),
+                target: target.boxed(),
                 what: format!("cannot set up TLS: {}", cause.unwrap_or_default()),
                 source: None,
             }
@@ -102,7 +102,7 @@ impl Transport {
             .user_agent(&self.user_agent)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(self.limits.connect_timeout)
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(Duration::from_mins(1))
             .referer(false)
             .retry(reqwest::retry::never());
         builder = match index {
@@ -140,7 +140,7 @@ impl Transport {
             }
             let response = self.in_time(target, request, sent).await?;
             let redirect = match response.status().as_u16() {
-                301 | 302 | 303 => method == Method::GET || method == Method::HEAD,
+                301..=303 => method == Method::GET || method == Method::HEAD,
                 307 | 308 => bodiless,
                 _ => false,
             };
@@ -164,7 +164,7 @@ impl Transport {
         request: reqwest::RequestBuilder,
         sent: Option<&Sent>,
     ) -> Result<Response, SendError> {
-        let work = async { request.send().await.map_err(|e| SendError::Http(target.clone(), e)) };
+        let work = async { request.send().await.map_err(|e| SendError::Http(target.boxed(), e)) };
         tokio::pin!(work);
         let Some(sent) = sent else {
             return match tokio::time::timeout(self.limits.answer_timeout, work).await {
@@ -197,7 +197,7 @@ impl Transport {
         response: &mut Response,
     ) -> Result<Option<Bytes>, SendError> {
         match tokio::time::timeout(self.limits.idle_timeout, response.chunk()).await {
-            Ok(result) => result.map_err(|e| SendError::Http(target.clone(), e)),
+            Ok(result) => result.map_err(|e| SendError::Http(target.boxed(), e)),
             Err(_) => Err(SendError::stalled(target, "transfer stalled")),
         }
     }
@@ -226,7 +226,7 @@ impl Transport {
         what: &'static str,
         limit: u64,
     ) -> Result<Bytes, SendError> {
-        let too_large = || SendError::Final(Error::TooLarge { target: target.clone(), what, limit });
+        let too_large = || SendError::Final(Error::TooLarge { target: target.boxed(), what, limit });
         if response.content_length().is_some_and(|n| n > limit) {
             return Err(too_large());
         }
@@ -251,7 +251,7 @@ impl Transport {
 /// A request that got no usable answer.
 pub(crate) enum SendError {
     /// The connection failed.
-    Http(Target, reqwest::Error),
+    Http(Box<Target>, reqwest::Error),
     /// Nothing moved for too long.
     Stalled(Error),
     /// Trying again cannot help.

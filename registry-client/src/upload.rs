@@ -365,7 +365,7 @@ impl Client {
 /// Where the next chunk begins: what the registry says if it can be true, else what we sent.
 fn accepted(reply: &Reply, offset: u64, end: u64) -> u64 {
     match range_end(reply.response.headers()) {
-        Some(last) if last + 1 > offset && last + 1 <= end && last > 0 => last + 1,
+        Some(last) if last >= offset && last < end && last > 0 => last + 1,
         _ => end,
     }
 }

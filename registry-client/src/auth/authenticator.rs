@@ -156,7 +156,7 @@ impl Authenticator {
         let found = self.credentials.lookup(&need.endpoint.registry, &need.target.repository).await?;
         if found.is_some() && need.endpoint.exposes_credentials() && !self.allow_plaintext {
             return Err(Error::Auth {
-                target: need.target.clone(),
+                target: need.target.boxed(),
                 reason: "credentials are not sent over plain http to another machine".into(),
             });
         }
@@ -196,7 +196,7 @@ impl Authenticator {
             trust::judge(base, realm, credential.is_some(), &self.trusted_services).map_err(|reason| {
                 // Without its query, and printable: the text is the server's.
                 let shown = crate::error::printable(realm.split(['?', '#']).next().unwrap_or_default());
-                Error::UntrustedTokenService { target: need.target.clone(), realm: shown, reason }
+                Error::UntrustedTokenService { target: need.target.boxed(), realm: shown, reason }
             })?;
         let key = TokenKey {
             origin: need.endpoint.origin(),

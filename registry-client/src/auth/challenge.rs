@@ -145,6 +145,7 @@ mod tests {
         choose(std::iter::once(header))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be none")]
     fn bearer_of(realm: &str, service: Option<&str>, scopes: &[&str]) -> Option<Challenge> {
         Some(Challenge::Bearer(Bearer {
             realm: realm.into(),

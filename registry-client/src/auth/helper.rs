@@ -17,7 +17,7 @@ use crate::error::printable;
 use crate::secret::Secret;
 
 /// A person may have to unlock a key chain.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+const TIME_LIMIT: Duration = Duration::from_mins(1);
 const MAX_OUTPUT_BYTES: u64 = 64 * 1024;
 
 #[derive(Deserialize)]

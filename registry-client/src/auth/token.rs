@@ -23,8 +23,8 @@ use crate::transport::{Lane, Outgoing, Reply, Transport};
 
 const CLIENT_ID: &str = "cooper";
 /// What the specification says a token lives at least.
-const DEFAULT_LIFE: Duration = Duration::from_secs(60);
-const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
+const DEFAULT_LIFE: Duration = Duration::from_mins(1);
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
 
 /// A token and how long to use it.
 #[derive(Debug, Clone)]
@@ -98,11 +98,11 @@ async fn refused(transport: &Transport, limits: &Limits, request: &TokenRequest<
     let whose = if request.credential.is_some() { "the stored credentials" } else { "an anonymous request" };
     if matches!(status, 400 | 401 | 403) {
         return Error::Auth {
-            target: request.target.clone(),
+            target: request.target.boxed(),
             reason: format!("token service {host} refused {whose}: {answer}"),
         };
     }
-    Error::Status { target: request.target.clone(), answer }
+    Error::Status { target: request.target.boxed(), answer: Box::new(answer) }
 }
 
 fn get(request: &TokenRequest<'_>) -> Result<Outgoing> {
@@ -184,7 +184,7 @@ pub(super) fn bearer_header(target: &Target, token: &Secret) -> Result<HeaderVal
 
 fn header(target: &Target, text: String) -> Result<HeaderValue> {
     let mut value = HeaderValue::try_from(text)
-        .map_err(|_| Error::Auth { target: target.clone(), reason: "credential is not printable".into() })?;
+        .map_err(|_| Error::Auth { target: target.boxed(), reason: "credential is not printable".into() })?;
     value.set_sensitive(true);
     Ok(value)
 }

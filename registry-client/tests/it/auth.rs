@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cooper_registry_client::{Credential, Error, ErrorKind, Secret};
+use cooper_registry_client::{Credential, Error, ErrorKind, PushOptions, Secret};
 
 use crate::common::fake::{Content, Fake, Reply, Request, usual};
 use crate::common::{builder, layer, manifest, noise, reference};
@@ -52,7 +52,9 @@ async fn an_anonymous_pull_gets_one_token_for_all_blobs() {
     let count = tokens.clone();
     let fake = Fake::start(move |r, c| guarded(r, c, &count, |t| t.starts_with('t'))).await;
     let blobs: Vec<Vec<u8>> = (0..16u8).map(|n| vec![n; 1000]).collect();
-    blobs.iter().for_each(|b| fake.content().add(b));
+    for blob in &blobs {
+        fake.content().add(blob);
+    }
     let image = reference(fake.address, "x:1");
     let client = builder().build();
     let pulls = blobs.iter().map(|bytes| {
@@ -75,7 +77,7 @@ async fn a_password_goes_to_the_token_service_and_not_to_the_registry() {
     let image = reference(fake.address, "x:1");
     let client = builder().credential(&fake.address.to_string(), basic()).build();
     client
-        .push_blob(&image, &layer(&blob), &bytes::Bytes::from(blob.clone()), &Default::default())
+        .push_blob(&image, &layer(&blob), &bytes::Bytes::from(blob.clone()), &PushOptions::default())
         .await
         .unwrap();
     let asked = fake.requests("GET", "/token");

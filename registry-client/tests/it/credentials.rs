@@ -2,26 +2,10 @@
 
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
-use std::process::Command;
 
 use cooper_registry_client::{Credential, Credentials, Saved, Secret, logout, save_credential};
 
-fn rerun(name: &str, dir: &Path, variables: &[(&str, &Path)]) {
-    let path = std::env::var("PATH").unwrap();
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", name, "--ignored", "--nocapture"]);
-    for variable in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"] {
-        command.env_remove(variable);
-    }
-    command.env("HOME", dir).env("PATH", format!("{}:{path}", dir.display())).envs(variables.iter().copied());
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success() && text.contains("1 passed"),
-        "{text}{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
+use crate::common::rerun;
 
 fn helper(dir: &Path, name: &str, script: &str) {
     let path = dir.join(format!("docker-credential-{name}"));

@@ -1,5 +1,7 @@
 //! The client against registries: Debian's docker-registry, and one that misbehaves by script.
 #![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "tests start servers of their own")]
+#![allow(clippy::format_push_string, clippy::unnecessary_wraps)]
 
 mod auth;
 mod common;
@@ -7,3 +9,4 @@ mod credentials;
 mod debian;
 mod pull;
 mod push;
+mod tls;

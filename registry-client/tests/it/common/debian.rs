@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -21,17 +22,27 @@ impl Drop for Registry {
 
 /// Starts a registry; `None`, with the reason printed, if it is not installed.
 pub fn start(user: Option<(&str, &str)>) -> Option<Registry> {
-    (0..3).find_map(|_| try_start(user)).or_else(|| {
+    start_with(user, "")
+}
+
+/// Starts a registry that speaks TLS.
+pub fn start_tls(certificate: &Path, key: &Path) -> Option<Registry> {
+    let tls = format!(", tls: {{certificate: {}, key: {}}}", certificate.display(), key.display());
+    start_with(None, &tls)
+}
+
+fn start_with(user: Option<(&str, &str)>, http: &str) -> Option<Registry> {
+    (0..3).find_map(|_| try_start(user, http)).or_else(|| {
         eprintln!("skipped: docker-registry does not start (Debian package docker-registry)");
         None
     })
 }
 
-fn try_start(user: Option<(&str, &str)>) -> Option<Registry> {
+fn try_start(user: Option<(&str, &str)>, http: &str) -> Option<Registry> {
     let dir = tempfile::tempdir().unwrap();
     let host = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let mut config = format!(
-        "version: 0.1\nlog: {{level: info}}\nstorage:\n  delete: {{enabled: true}}\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: \"{host}\"}}\n",
+        "version: 0.1\nlog: {{level: info}}\nstorage:\n  delete: {{enabled: true}}\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: \"{host}\"{http}}}\n",
         dir.path().join("data").display()
     );
     if let Some((name, password)) = user {

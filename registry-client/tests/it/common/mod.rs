@@ -1,7 +1,9 @@
 pub mod debian;
 pub mod fake;
 
+use std::path::Path;
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,4 +51,22 @@ pub fn layer(bytes: &[u8]) -> Descriptor {
 pub fn manifest(config: &Descriptor, layer: &Descriptor) -> Vec<u8> {
     let manifest = cooper_oci::Manifest::new(config.clone(), vec![layer.clone()]);
     serde_json::to_vec(&manifest).unwrap()
+}
+
+/// Runs one ignored test in a child of this process, with another environment.
+pub fn rerun(name: &str, dir: &Path, variables: &[(&str, &Path)]) {
+    let path = std::env::var("PATH").unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--ignored", "--nocapture"]);
+    for variable in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"] {
+        command.env_remove(variable);
+    }
+    command.env("HOME", dir).env("PATH", format!("{}:{path}", dir.display())).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
