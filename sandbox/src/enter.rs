@@ -102,6 +102,10 @@ fn pipe() -> Result<(fs::File, fs::File)> {
 
 /// Maps 0 to the caller's own id, and from 1 on the subordinate ones. On failure: the program, and what it said, or
 /// nothing if there is no such program.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this process has one thread and no descriptors worth keeping back"
+)]
 fn map_ids(
     program: &'static str,
     pid: u32,

@@ -8,8 +8,7 @@ use cooper_sys::process::Resource;
 
 use crate::ProcessUser;
 
-/// One container. Descriptors are used up by [`start`](crate::start).
-#[derive(Debug)]
+/// One container. Descriptors are used up by [`start`](crate::start). Not `Debug`: it may hold secrets.
 pub struct Spec {
     /// The root: a detached mount or a directory.
     pub root: OwnedFd,
@@ -55,7 +54,6 @@ pub enum Network {
 }
 
 /// One mount.
-#[derive(Debug)]
 pub struct Mount {
     /// Where: an absolute path, resolved inside the root.
     pub target: PathBuf,
@@ -64,7 +62,6 @@ pub struct Mount {
 }
 
 /// What is mounted.
-#[derive(Debug)]
 pub enum MountKind {
     /// A file or directory of the host, or a detached mount.
     Bind {

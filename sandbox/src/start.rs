@@ -61,6 +61,10 @@ impl Killer {
 }
 
 /// Starts a container. Returns when the command has been executed, or the reason why it could not be.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one wrapper for containers: no environment, close-on-exec everywhere"
+)]
 pub fn start(spec: Spec) -> Result<Child> {
     if !is_hooked() {
         return Err(Error::NoInit);
@@ -111,14 +115,11 @@ impl Child {
     }
 
     fn next_report(&mut self) -> Result<Report> {
-        match channel::receive(&self.socket)? {
-            Some((bytes, _)) => serde_json::from_slice(&bytes).map_err(|e| Error::HelperDied(e.to_string())),
-            None => {
-                let status =
-                    self.helper.wait().map_err(|e| cooper_sys::Error::new("wait", "container helper", e))?;
-                Err(Error::HelperDied(status.to_string()))
-            }
+        if let Some((bytes, _)) = channel::receive(&self.socket)? {
+            return serde_json::from_slice(&bytes).map_err(|e| Error::HelperDied(e.to_string()));
         }
+        let status = self.helper.wait().map_err(|e| cooper_sys::Error::new("wait", "container helper", e))?;
+        Err(Error::HelperDied(status.to_string()))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::spec::{MountKind, Network, Spec, clean};
 use crate::{Error, ProcessUser, Result};
 
 /// Bytes in JSON: a text in which each character stands for the byte of its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
 
 impl Serialize for Bytes {
@@ -31,7 +31,7 @@ impl<'de> Deserialize<'de> for Bytes {
 }
 
 /// Everything that the helper has to know.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Order {
     pub argv: Vec<Bytes>,
     /// `KEY=value`.
@@ -50,14 +50,14 @@ pub struct Order {
 }
 
 /// One mount of the caller.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Ordered {
     /// Absolute, cleaned.
     pub target: Bytes,
     pub what: OrderedKind,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub enum OrderedKind {
     /// The detached mount in this place of the list of descriptors.
     Ready {

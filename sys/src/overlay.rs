@@ -202,3 +202,39 @@ fn try_overlay(probe: &Path) -> Result<()> {
         Err(Error::at("overlay", probe, std::io::Error::other("no whiteout was made")))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::namespace::{Namespaces, unshare};
+
+    #[test]
+    fn the_classic_way_mounts_the_same() {
+        if crate::process::effective_uid() != 0 {
+            eprintln!("SKIPPED: needs root");
+            return;
+        }
+        // A thread of its own, so that a private mount namespace can be had.
+        let run = || {
+            unshare(Namespaces { mount: true, ..Namespaces::default() }).unwrap();
+            mount::make_all_private().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let path = |name: &str| dir.path().join(name);
+            for name in ["one", "two", "upper", "work"] {
+                std::fs::create_dir(path(name)).unwrap();
+            }
+            std::fs::write(path("two/gone"), "").unwrap();
+            let open = |name: &str| open_path(&path(name)).unwrap();
+            let lower = [open("one"), open("two")];
+            let upper = (open("upper"), open("work"));
+            let options = Options { volatile: true, ..Options::default() };
+            let merged = mount_by_options(&lower, Some(&upper), options).unwrap();
+            crate::fs::unlink_at(&merged, "gone").unwrap();
+            assert!(is_whiteout(&stat_at(&upper.0, "gone").unwrap()));
+            assert!(mount::is_detached(&merged).unwrap());
+            assert!(!mount::is_detached(&lower[0]).unwrap());
+        };
+        std::thread::spawn(run).join().unwrap();
+    }
+}

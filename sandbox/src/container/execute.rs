@@ -16,7 +16,7 @@ const NOT_EXECUTABLE: i32 = 126;
 
 /// A command, ready for exec.
 pub struct Command {
-    command: process::Command,
+    prepared: process::Command,
     program: OsString,
     /// Files to try, in this order.
     candidates: Vec<PathBuf>,
@@ -32,8 +32,8 @@ impl Command {
         } else {
             search_path(&environment).map(|dir| dir.join(&program)).collect()
         };
-        let command = process::Command::new(&arguments, &environment).step("command")?;
-        Ok(Self { command, program, candidates })
+        let prepared = process::Command::new(&arguments, &environment).step("command")?;
+        Ok(Self { prepared, program, candidates })
     }
 
     /// Becomes the command, or tells why not.
@@ -41,7 +41,7 @@ impl Command {
         let by_path = self.program.as_bytes().contains(&b'/');
         let name = quote(&self.program);
         for path in &self.candidates {
-            let error = self.command.execute(path);
+            let error = self.prepared.execute(path);
             if by_path {
                 return by_path_failure(&name, path, &error);
             }

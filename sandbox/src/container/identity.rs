@@ -76,5 +76,6 @@ pub fn assume(order: &Order) -> Result<(), Failure> {
     if order.insecure {
         capability::raise_ambient(keep);
     }
-    Ok(())
+    // Lost with the change of ids.
+    process::die_with_parent().step("parent death signal")
 }

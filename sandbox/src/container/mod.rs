@@ -34,6 +34,8 @@ pub fn run(order: &Order, fds: Vec<OwnedFd>, failures: OwnedFd) -> ! {
 fn set_up(order: &Order, fds: Vec<OwnedFd>) -> Result<execute::Command, Failure> {
     process::die_with_parent().step("parent death signal")?;
     process::new_session().step("session")?;
+    // What is made from here on gets exactly the mode that is asked for.
+    cooper_sys::fs::umask(0);
     mount::make_all_private().step("mount propagation")?;
     identity::prefer_as_victim();
 

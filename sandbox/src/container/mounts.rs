@@ -81,7 +81,7 @@ impl<'a> Stage<'a> {
         let harmless = Attributes::HARMLESS;
         let value = |key, value: String| FsOption::Value(key, value);
         let mount = match what {
-            What::Proc => mount::mount_fs("proc", &[], harmless).step("")?,
+            What::Proc => mount::mount_fs("proc", &[], harmless).map_err(|e| proc_failure(&e))?,
             What::Dev => {
                 let dev = Devices::tmpfs(self.order.insecure).step("")?;
                 mount::move_mount(&dev, self.plain_dir(target)?).step("")?;
@@ -198,6 +198,17 @@ impl<'a> Stage<'a> {
             Err(e) => Err(Failure::new("", &e)),
         }
     }
+}
+
+/// A user namespace may have a new `/proc` only where all of the old one can be seen.
+fn proc_failure(error: &cooper_sys::Error) -> Failure {
+    let hint = if error.is_denied() {
+        "; parts of /proc are hidden where this program runs: start the outer container with an unmasked one \
+         (docker run --security-opt systempaths=unconfined, Kubernetes procMount: Unmasked), or run as root"
+    } else {
+        ""
+    };
+    Failure::plain("", format!("{error}{hint}"))
 }
 
 /// All mounts, parents first, the caller's instead of the default ones that they cover.

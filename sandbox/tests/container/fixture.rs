@@ -1,4 +1,5 @@
 //! A busybox root with an overlay over it, and a container in it.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "tests")]
 
 use std::ffi::OsString;
 use std::io::Read as _;

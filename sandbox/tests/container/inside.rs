@@ -235,12 +235,8 @@ fn process_attributes_are_fixed(_: Level) {
     // ls has one more descriptor open: the directory that it reads.
     let expected = "0022\n1024\n0\n2048\n4\n1 0\n500\n\
         A=b=c\nPATH=/usr/bin:/bin\n";
-    let without_shell: String = text
-        .lines()
-        .filter(|line| !["SHLVL=1", "PWD=/"].contains(line))
-        .map(|line| format!("{line}\n"))
-        .collect();
-    assert_eq!(without_shell, expected);
+    let text = text.replace("SHLVL=1\n", "").replace("PWD=/\n", "");
+    assert_eq!(text, expected);
 }
 
 fn signals_have_their_defaults(_: Level) {
@@ -372,7 +368,7 @@ fn commands_that_cannot_be_executed(_: Level) {
         case.spec.env = vec![("PATH".into(), ":.:relative:/bin".into())];
         match case.try_run() {
             Err(Error::Exec { message: got, exit_code }) => {
-                assert_eq!((got.as_str(), exit_code), (message, code))
+                assert_eq!((got.as_str(), exit_code), (message, code));
             }
             other => panic!("{argv:?}: {:?}", other.map(|(status, text, _)| (status, text))),
         }

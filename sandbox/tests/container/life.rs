@@ -5,7 +5,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use cooper_sandbox::{ExitStatus, Level, start};
+use cooper_sandbox::{ExitStatus, Level, ProcessUser, start};
 use cooper_sys::process;
 
 use crate::Test;
@@ -31,9 +31,15 @@ fn sleepers(mark: &str) -> String {
 
 /// Starts the script in a root and waits for its word.
 fn start_sleepers(dir: &Path, mark: &str) -> cooper_sandbox::Child {
+    start_sleepers_as(dir, mark, ProcessUser { uid: 0, gid: 0, groups: vec![0] })
+}
+
+fn start_sleepers_as(dir: &Path, mark: &str, user: ProcessUser) -> cooper_sandbox::Child {
     let (output, stdout) = process::pipe().unwrap();
     let stderr = std::io::stderr().as_fd().try_clone_to_owned().unwrap();
-    let child = start(spec(mount_at(dir), &["sh", "-c", &sleepers(mark)], stdout, stderr)).unwrap();
+    let mut spec = spec(mount_at(dir), &["sh", "-c", &sleepers(mark)], stdout, stderr);
+    spec.user = user;
+    let child = start(spec).unwrap();
     let mut line = String::new();
     BufReader::new(std::fs::File::from(output)).read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
@@ -98,13 +104,14 @@ fn a_killed_builder_leaves_no_process(_: Level) {
 
 fn a_killed_helper_leaves_no_process(_: Level) {
     let (root, mark) = (Root::new(), mark(5));
-    let child = start_sleepers(&root.path(""), &mark);
+    // Of a user who is not root: the change of ids must not make the kernel forget.
+    let mut child =
+        start_sleepers_as(&root.path(""), &mark, ProcessUser { uid: 1000, gid: 1000, groups: vec![] });
     let children =
         std::fs::read_to_string(format!("/proc/self/task/{}/children", std::process::id())).unwrap();
     for helper in children.split_whitespace() {
         assert!(Command::new("kill").args(["-9", helper]).status().unwrap().success());
     }
-    let mut child = child;
     child.wait().unwrap_err();
     // The signal of the dying parent has been sent; its effect may lag behind.
     while process_with(&mark) {

@@ -2,7 +2,7 @@
 //!
 //! Needs a static busybox. Run by root, it makes a user for the second pass and removes it in the end. What cannot be run
 //! is named as skipped.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "tests")]
 
 mod fixture;
 mod inside;
