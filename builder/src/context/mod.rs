@@ -6,6 +6,7 @@
 
 mod index;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 
 use std::path::Path;

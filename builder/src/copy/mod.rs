@@ -18,6 +18,7 @@ mod source;
 mod suggest;
 mod target;
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;
 mod walk;
 mod write;
