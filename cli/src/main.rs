@@ -1,1 +1,88 @@
-fn main() {}
+//! The `cooper` command: reads the command line, calls the builder, shows what happens.
+//!
+//! Must not know how anything is done: no file formats, no kernel, no network.
+
+mod args;
+mod backend;
+mod commands;
+mod excerpt;
+mod failure;
+mod flags;
+mod github;
+mod progress;
+mod signals;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command, Global};
+use backend::Session;
+use failure::{Failure, Kind};
+
+fn main() -> ExitCode {
+    backend::early();
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            ui::note(&excerpt::failure(&failure, console::colors_enabled_stderr()));
+            if cli.global.debug {
+                ui::note(&format!("{failure:#?}"));
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Version => ui::print(&format!("cooper {}\n", env!("CARGO_PKG_VERSION"))),
+        Command::Doctor(args) => commands::doctor::run(args),
+        Command::Login(args) => runtime()?.block_on(commands::login::login(args)),
+        Command::Logout(args) => runtime()?.block_on(commands::login::logout(args)),
+        Command::Build(args) => {
+            let prepared = args.prepare(&environment, &mut std::io::stdin())?;
+            with_store(global, async |session| commands::build::run(args, prepared, session).await)
+        }
+        Command::Ci(args) => commands::ci::run(args, global),
+        Command::Pull(args) => with_store(global, async |s| commands::images::pull(args, s).await),
+        Command::Push(args) => with_store(global, async |s| commands::images::push(args, s).await),
+        Command::Images(args) => with_store(global, async |s| commands::images::images(args, &s)),
+        Command::Tag(args) => with_store(global, async |s| commands::images::tag(args, &s)),
+        Command::Rmi(args) => with_store(global, async |s| commands::images::rmi(args, &s)),
+        Command::Inspect(args) => with_store(global, async |s| commands::images::inspect(args, &s)),
+        Command::Prune(args) => with_store(global, async |s| commands::store::prune(args, &s)),
+        Command::Du(args) => with_store(global, async |s| commands::store::du(args, &s)),
+    }
+}
+
+/// A variable of our environment, if it is text.
+fn environment(key: &str) -> Option<String> {
+    std::env::var(key).ok()
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(Kind::Internal, format!("cannot start the runtime: {e}")))
+}
+
+/// Enters the place where the store can be used, while there is one thread; then starts the runtime and opens the store.
+pub fn with_store<F>(global: &Global, work: F) -> Result<(), Failure>
+where
+    F: AsyncFnOnce(Session) -> Result<(), Failure>,
+{
+    let entered = backend::enter()?;
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let session = Session::open(global, &entered)?;
+        work(session).await
+    });
+    // Blocking work that was given up must not hold the exit.
+    runtime.shutdown_background();
+    result
+}

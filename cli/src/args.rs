@@ -1,0 +1,61 @@
+//! The command line as a whole: global flags and the list of commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+
+/// Builds container images from Dockerfiles, without a daemon.
+#[derive(Debug, Parser)]
+#[command(name = "cooper", version, args_override_self = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Global {
+    /// The store [default: /var/lib/cooper for root, otherwise $XDG_DATA_HOME/cooper]
+    #[arg(long, value_name = "DIR", env = "COOPER_ROOT", global = true)]
+    pub root: Option<PathBuf>,
+    /// Tell more when something fails
+    #[arg(short = 'D', long, global = true)]
+    pub debug: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an image from a Dockerfile
+    Build(Box<commands::build::BuildArgs>),
+    /// Pull an image from a registry into the store
+    Pull(commands::images::PullArgs),
+    /// Push an image of the store to its registry
+    Push(commands::images::PushArgs),
+    /// Save the credentials for a registry
+    Login(commands::login::LoginArgs),
+    /// Remove the credentials for a registry
+    Logout(commands::login::LogoutArgs),
+    /// List the images of the store
+    Images(commands::images::ImagesArgs),
+    /// Give an image another name
+    Tag(commands::images::TagArgs),
+    /// Remove images from the store
+    Rmi(commands::images::RmiArgs),
+    /// Print what is known of an image, as JSON
+    Inspect(commands::images::InspectArgs),
+    /// Free disk space: remove what no image needs
+    Prune(commands::store::PruneArgs),
+    /// Show the disk usage of the store
+    Du(commands::store::DuArgs),
+    /// Check whether this machine can build, and say what is missing
+    Doctor(commands::doctor::DoctorArgs),
+    /// Run inside a CI service
+    Ci(commands::ci::CiArgs),
+    /// Print the version
+    Version,
+}

@@ -1,0 +1,8 @@
+//! One file for each command or family of small commands: its flags, and one function that runs it.
+
+pub mod build;
+pub mod ci;
+pub mod doctor;
+pub mod images;
+pub mod login;
+pub mod store;

@@ -1,0 +1,218 @@
+//! Commands on images of the store: pull, push, images, tag, rmi, inspect.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use cooper_builder::event::EventSender;
+use cooper_oci::{Platform, Reference};
+use serde_json::Value;
+
+use crate::backend::{ImageSummary, Session};
+use crate::failure::{Failure, Kind};
+use crate::progress::{self, Mode, text};
+use crate::signals::Interrupts;
+use crate::ui;
+
+/// Flags of `pull`.
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Image, such as docker.io/library/busybox:1.37
+    name: String,
+    /// Platform, such as linux/arm64 [default: this machine's]
+    #[arg(long)]
+    platform: Option<String>,
+    /// Print only the digest
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Flags of `push`.
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Image of the store
+    name: String,
+    /// Print only the digest
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Flags of `images`.
+#[derive(Debug, Args)]
+pub struct ImagesArgs {
+    /// Print only image IDs
+    #[arg(short, long)]
+    quiet: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Flags of `tag`.
+#[derive(Debug, Args)]
+pub struct TagArgs {
+    /// Image of the store
+    source: String,
+    /// Its additional name
+    target: String,
+}
+
+/// Flags of `rmi`.
+#[derive(Debug, Args)]
+pub struct RmiArgs {
+    /// Names to remove
+    #[arg(required = true)]
+    names: Vec<String>,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// Images of the store
+    #[arg(required = true)]
+    names: Vec<String>,
+}
+
+/// Runs `cooper pull`.
+pub async fn pull(args: &PullArgs, session: Session) -> Result<(), Failure> {
+    let platform = args.platform.as_deref().map(Platform::parse).transpose();
+    let platform = platform.map_err(|e| Failure::usage(format!("--platform: {e}")))?;
+    let digest = watched(args.quiet, async |events| session.pull(&args.name, platform, events).await).await?;
+    ui::print(&format!("{digest}\n"))
+}
+
+/// Runs `cooper push`.
+pub async fn push(args: &PushArgs, session: Session) -> Result<(), Failure> {
+    let digest = watched(args.quiet, async |events| session.push(&args.name, events).await).await?;
+    ui::print(&format!("{digest}\n"))
+}
+
+/// Runs a transfer with progress. Ctrl-C ends it at once: what was received whole stays, nothing else does.
+async fn watched<T>(
+    quiet: bool,
+    work: impl AsyncFnOnce(EventSender) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let internal = |e: std::io::Error| Failure::new(Kind::Internal, format!("cannot start: {e}"));
+    let mode = if quiet { Mode::Quiet } else { Mode::Auto.resolve()? };
+    let mut interrupts = Interrupts::new().map_err(internal)?;
+    let (events, receiver) = EventSender::channel();
+    let drawing = progress::start(mode.renderer(), receiver).map_err(internal)?;
+    let result = tokio::select! {
+        result = work(events) => result,
+        () = interrupts.next() => Err(Failure::new(Kind::Cancelled, "cancelled")),
+    };
+    drawing.join()?;
+    result
+}
+
+/// Runs `cooper images`.
+pub fn images(args: &ImagesArgs, session: &Session) -> Result<(), Failure> {
+    let images = session.images()?;
+    if args.json {
+        let values = images.iter().map(json).collect();
+        return ui::print(&format!("{:#}\n", Value::Array(values)));
+    }
+    if args.quiet {
+        let ids: String = images.iter().map(|i| format!("{}\n", i.image_id.as_ref().unwrap_or(&i.digest))).collect();
+        return ui::print(&ids);
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    ui::print(&ui::table(&rows(&images, i64::try_from(now).unwrap_or(i64::MAX))))
+}
+
+fn json(image: &ImageSummary) -> Value {
+    serde_json::json!({
+        "name": image.name,
+        "digest": image.digest.as_str(),
+        "imageId": image.image_id.as_ref().map(cooper_oci::Digest::as_str),
+        "tagged": cooper_oci::format_rfc3339(image.tagged_seconds, 0),
+        "sizeBytes": image.size_bytes,
+    })
+}
+
+fn rows(images: &[ImageSummary], now: i64) -> Vec<Vec<String>> {
+    let mut rows = vec![["REPOSITORY", "TAG", "IMAGE ID", "TAGGED", "SIZE"].map(str::to_owned).to_vec()];
+    for image in images {
+        let (repository, tag) = split_name(&image.name);
+        let id = image.image_id.as_ref().unwrap_or(&image.digest).hex();
+        rows.push(vec![
+            repository,
+            tag,
+            id.get(..12).unwrap_or(id).to_owned(),
+            age(now - image.tagged_seconds),
+            text::size(image.size_bytes),
+        ]);
+    }
+    rows
+}
+
+/// A name in Docker's short form, and its tag.
+fn split_name(name: &str) -> (String, String) {
+    let Ok(reference) = name.parse::<Reference>() else { return (name.to_owned(), "<none>".to_owned()) };
+    let bare = Reference { tag: None, digest: None, ..reference.clone() };
+    (bare.familiar(), reference.tag.unwrap_or_else(|| "<none>".to_owned()))
+}
+
+fn age(seconds: i64) -> String {
+    let seconds = seconds.max(0);
+    let (number, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3600 => (seconds / 60, "minute"),
+        3600..172_800 => (seconds / 3600, "hour"),
+        _ => (seconds / 86400, "day"),
+    };
+    format!("{number} {unit}{} ago", if number == 1 { "" } else { "s" })
+}
+
+/// Runs `cooper tag`.
+pub fn tag(args: &TagArgs, session: &Session) -> Result<(), Failure> {
+    session.tag(&args.source, &args.target)
+}
+
+/// Runs `cooper rmi`: removes as many as can be removed, fails if one could not.
+pub fn rmi(args: &RmiArgs, session: &Session) -> Result<(), Failure> {
+    let mut first = None;
+    for name in &args.names {
+        match session.remove_image(name) {
+            Ok(full) => ui::print(&format!("Untagged: {full}\n"))?,
+            Err(failure) if first.is_none() => first = Some(failure),
+            Err(failure) => ui::note(&crate::excerpt::failure(&failure, false)),
+        }
+    }
+    first.map_or(Ok(()), Err)
+}
+
+/// Runs `cooper inspect`: always a list, as elsewhere.
+pub fn inspect(args: &InspectArgs, session: &Session) -> Result<(), Failure> {
+    let values = args.names.iter().map(|name| session.inspect(name)).collect::<Result<_, _>>()?;
+    ui::print(&format!("{:#}\n", Value::Array(values)))
+}
+
+#[cfg(test)]
+mod tests {
+    use cooper_oci::Digest;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_short_and_sorted_as_given() {
+        let image = |name: &str, tagged_seconds| ImageSummary {
+            name: name.to_owned(),
+            digest: Digest::sha256_of(b"m"),
+            image_id: Some(Digest::sha256_of(b"c")),
+            tagged_seconds,
+            size_bytes: 1_234_567,
+        };
+        let images = [image("docker.io/library/a:1", 940), image("localhost:5000/b/c:x", 999)];
+        let rows = rows(&images, 1000);
+        let id = &Digest::sha256_of(b"c").hex()[..12].to_owned();
+        assert_eq!(rows[1], ["a", "1", id, "1 minute ago", "1.23MB"]);
+        assert_eq!(rows[2], ["localhost:5000/b/c", "x", id, "1 second ago", "1.23MB"]);
+    }
+
+    #[test]
+    fn ages() {
+        for (seconds, want) in [(-5, "0 seconds ago"), (7200, "2 hours ago"), (86400, "24 hours ago"), (864_000, "10 days ago")] {
+            assert_eq!(age(seconds), want);
+        }
+    }
+}
