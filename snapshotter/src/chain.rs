@@ -58,6 +58,18 @@ impl Chain {
         Self(self.0.iter().take(count).cloned().collect())
     }
 
+    /// The chain ID of each layer with all below it, base first.
+    pub(crate) fn ids(&self) -> Vec<Digest> {
+        let mut ids: Vec<Digest> = Vec::with_capacity(self.0.len());
+        for layer in &self.0 {
+            ids.push(match ids.last() {
+                Some(below) => Digest::sha256_of(format!("{below} {layer}").as_bytes()),
+                None => layer.clone(),
+            });
+        }
+        ids
+    }
+
     /// OCI chain ID; `None` for `scratch`.
     pub fn id(&self) -> Option<Digest> {
         cooper_oci::chain_id(&self.0)
@@ -113,4 +125,18 @@ pub struct LayerInfo {
     /// Forms of it that exist somewhere: in the store or in a registry.
     #[serde(default)]
     pub blobs: Vec<BlobForm>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_ids_are_those_of_the_image_specification() {
+        let chain: Chain =
+            ["a", "b", "a", "c"].iter().map(|text| Digest::sha256_of(text.as_bytes())).collect();
+        for (index, id) in chain.ids().into_iter().enumerate() {
+            assert_eq!(Some(id), chain.prefix(index + 1).id());
+        }
+    }
 }

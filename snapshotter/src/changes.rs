@@ -70,8 +70,13 @@ pub(crate) fn collect(root: BorrowedFd<'_>, list: &Path, upper: &Path) -> Result
         Before::parse(&line).ok_or_else(|| Error::damaged(&list, "a line is malformed"))
     });
     let before: Box<dyn Iterator<Item = Result<Before>>> = Box::new(before);
-    let mut collector =
-        Collector { upper: upper.as_fd(), before: before.peekable(), gone: None, new_below: None, parents: Vec::new() };
+    let mut collector = Collector {
+        upper: upper.as_fd(),
+        before: before.peekable(),
+        gone: None,
+        new_below: None,
+        parents: Vec::new(),
+    };
     scan::walk(root, &mut collector)?;
     collector.removed_up_to(None)
 }

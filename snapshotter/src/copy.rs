@@ -80,7 +80,10 @@ pub(crate) fn create(found: &Found<'_>, dir: BorrowedFd<'_>, name: &OsStr) -> Re
         let to = fs::create_file_at(dir, name, 0o600)?;
         let copied = fs::copy_file(&from, &to, found.entry.size)?;
         if copied != found.entry.size {
-            return Err(Error::damaged(OsStr::from_bytes(&found.entry.path), "the file changed while it was read"));
+            return Err(Error::damaged(
+                OsStr::from_bytes(&found.entry.path),
+                "the file changed while it was read",
+            ));
         }
         return Ok(());
     }

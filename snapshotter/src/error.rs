@@ -108,7 +108,9 @@ pub enum Error {
     #[error("the snapshot of layer {0} does not reproduce its archive")]
     NotReproducible(Digest),
     /// The store was written by a newer program.
-    #[error("store {path} has format {found}, this program knows {known}; use a newer version or another --root")]
+    #[error(
+        "store {path} has format {found}, this program knows {known}; use a newer version or another --root"
+    )]
     StoreVersion {
         /// Directory of the store.
         path: PathBuf,

@@ -129,7 +129,8 @@ impl Visitor for Exporter<'_> {
         };
         match made {
             Err(Error::Sys(error))
-                if error.is_denied() && matches!(entry.kind, TreeKind::CharDevice | TreeKind::BlockDevice) =>
+                if error.is_denied()
+                    && matches!(entry.kind, TreeKind::CharDevice | TreeKind::BlockDevice) =>
             {
                 return Ok(());
             }

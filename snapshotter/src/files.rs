@@ -9,8 +9,9 @@
 //!
 //! A torn or rotten record reads as absent. Never use anything here on an untrusted tree.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -33,11 +34,12 @@ pub(crate) enum Durability {
 pub(crate) fn encode_name(name: &str) -> String {
     let mut encoded = String::with_capacity(name.len());
     for (index, byte) in name.bytes().enumerate() {
-        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') || (byte == b'.' && index > 0);
+        let plain =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') || (byte == b'.' && index > 0);
         if plain {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     if encoded.is_empty() || encoded.len() > 200 {
@@ -87,7 +89,9 @@ pub(crate) fn write_record(
 /// Reads a sealed record; `None` if it is absent or its seal is broken.
 pub(crate) fn read_record(path: &Path) -> Result<Option<Vec<u8>>> {
     let Some(mut bytes) = read_optional(path)? else { return Ok(None) };
-    let Some(end) = bytes.iter().take(SEAL.len() + 65).position(|byte| *byte == b'\n') else { return Ok(None) };
+    let Some(end) = bytes.iter().take(SEAL.len() + 65).position(|byte| *byte == b'\n') else {
+        return Ok(None);
+    };
     let payload = &bytes[end + 1..];
     let seal = format!("{SEAL}{}", blake3::hash(payload).to_hex());
     if bytes[..end] != *seal.as_bytes() {

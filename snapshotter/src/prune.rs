@@ -92,7 +92,12 @@ impl Store {
         let leased = session::leased(layout)?;
         let all = Inventory::take(layout)?;
         let old = |items: &[Item]| -> HashSet<usize> {
-            items.iter().enumerate().filter(|(_, item)| is_old(item, options)).map(|(index, _)| index).collect()
+            items
+                .iter()
+                .enumerate()
+                .filter(|(_, item)| is_old(item, options))
+                .map(|(index, _)| index)
+                .collect()
         };
         let mut plan = Plan {
             steps: all
@@ -137,7 +142,8 @@ impl Store {
                 needs
             })
             .collect();
-        let mut bytes_of: HashMap<&Digest, u64> = all.blobs.iter().map(|(digest, bytes)| (digest, *bytes)).collect();
+        let mut bytes_of: HashMap<&Digest, u64> =
+            all.blobs.iter().map(|(digest, bytes)| (digest, *bytes)).collect();
         let mut total = 0;
         for snapshot in &all.snapshots {
             match &snapshot.diff_id {
@@ -150,7 +156,9 @@ impl Store {
         let mut users: HashMap<&Digest, usize> = HashMap::new();
         for (index, digests) in needs.iter().enumerate() {
             if !plan.steps.contains(&index) {
-                digests.iter().for_each(|digest| *users.entry(digest).or_default() += 1);
+                for digest in digests {
+                    *users.entry(digest).or_default() += 1;
+                }
             }
         }
         let size = |digest: &Digest| bytes_of.get(digest).copied().unwrap_or(0);
@@ -161,7 +169,8 @@ impl Store {
         };
         total += left(&all.mounts, &plan.mounts) + left(&all.contexts, &plan.contexts);
 
-        let mut order: Vec<usize> = (0..all.steps.len()).filter(|index| !plan.steps.contains(index)).collect();
+        let mut order: Vec<usize> =
+            (0..all.steps.len()).filter(|index| !plan.steps.contains(index)).collect();
         let worth = |index: &usize| {
             let bytes = needs[*index].iter().map(size).sum::<u64>();
             step_worth(&all.steps[*index], bytes)
@@ -181,7 +190,8 @@ impl Store {
                 }
             }
         }
-        let mut mounts: Vec<usize> = (0..all.mounts.len()).filter(|index| !plan.mounts.contains(index)).collect();
+        let mut mounts: Vec<usize> =
+            (0..all.mounts.len()).filter(|index| !plan.mounts.contains(index)).collect();
         mounts.sort_by_key(|index| std::cmp::Reverse(all.mounts[*index].unused_for));
         for index in mounts {
             if total <= limit {
@@ -208,7 +218,13 @@ impl Store {
 
         for (index, step) in all.steps.iter().enumerate() {
             let path = layout.steps().join(&step.item.name);
-            sweeper.decide(plan.steps.contains(&index), ObjectKind::Step, &step.item.name, step.item.bytes, &path)?;
+            sweeper.decide(
+                plan.steps.contains(&index),
+                ObjectKind::Step,
+                &step.item.name,
+                step.item.bytes,
+                &path,
+            )?;
         }
         for (index, context) in all.contexts.iter().enumerate() {
             let path = layout.contexts().join(&context.name);
@@ -250,7 +266,8 @@ impl Store {
 /// What keeping a step is worth: the time that it saves for each byte, the less the longer nobody asked for it.
 fn step_worth(step: &StepItem, bytes: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let (milliseconds, mebibytes) = (step.duration_ms as f64 + 100.0, bytes as f64 / f64::from(1 << 20) + 0.1);
+    let (milliseconds, mebibytes) =
+        (step.duration_ms as f64 + 100.0, bytes as f64 / f64::from(1 << 20) + 0.1);
     milliseconds / mebibytes / (1.0 + step.item.unused_for.as_secs_f64() / 3600.0)
 }
 

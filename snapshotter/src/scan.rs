@@ -69,7 +69,8 @@ impl Walk<'_> {
             self.path.extend_from_slice(item.name.as_bytes());
             let stat = fs::stat_at(dir, &item.name)?;
             let mut entry = describe(dir, &item.name, &stat, &self.path)?;
-            if stat.nlink > 1 && !matches!(entry.kind, TreeKind::Dir | TreeKind::Symlink | TreeKind::Whiteout) {
+            if stat.nlink > 1 && !matches!(entry.kind, TreeKind::Dir | TreeKind::Symlink | TreeKind::Whiteout)
+            {
                 match self.links.get(&(stat.dev, stat.ino)) {
                     Some(first) => {
                         entry.kind = TreeKind::HardLink;

@@ -80,7 +80,11 @@ impl Session {
         }
         let gate = open_lock(&layout.gc_lock())?;
         gate.lock_shared().map_err(Error::io("lock", layout.gc_lock()))?;
-        let lines: String = new.iter().map(|object| format!("{object}\n")).collect();
+        let mut lines = String::new();
+        for object in &new {
+            lines.push_str(object);
+            lines.push('\n');
+        }
         lease.file.write_all(lines.as_bytes()).map_err(Error::io("write", &self.lock_path))?;
         lease.held.extend(new.into_iter().cloned());
         Ok(())
@@ -111,10 +115,13 @@ pub(crate) fn clean_dead(layout: &Layout) -> Result<()> {
     for id in files::list(&layout.tmp())? {
         let lock_path = layout.locks().join(format!("{PREFIX}{id}"));
         // Held until the end of the round, so that one cleaner works at a time.
-        let Some(lock) = lock_if_dead(&lock_path)? else { continue };
+        let owner = owner_of(&lock_path)?;
+        if matches!(owner, Owner::Alive) {
+            continue;
+        }
         files::remove_tree(&layout.tmp().join(&id))?;
         files::remove_file(&lock_path)?;
-        drop(lock);
+        drop(owner);
     }
     for name in files::list(&layout.locks())? {
         let Some(id) = name.strip_prefix(PREFIX) else { continue };
@@ -122,7 +129,7 @@ pub(crate) fn clean_dead(layout: &Layout) -> Result<()> {
         if layout.tmp().join(id).exists() {
             continue;
         }
-        if let Some(Some(lock)) = lock_if_dead(&lock_path)? {
+        if let Owner::Dead(lock) = owner_of(&lock_path)? {
             files::remove_file(&lock_path)?;
             drop(lock);
         }
@@ -130,15 +137,23 @@ pub(crate) fn clean_dead(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// `Some(lock)` if the owner is dead (the file may be gone already), `None` if it lives.
-fn lock_if_dead(path: &Path) -> Result<Option<Option<File>>> {
+/// What became of the process that made a lease.
+enum Owner {
+    Alive,
+    /// Dead; its file, locked now.
+    Dead(File),
+    /// The file is gone already.
+    Gone,
+}
+
+fn owner_of(path: &Path) -> Result<Owner> {
     match File::open(path) {
         Ok(file) => match file.try_lock() {
-            Ok(()) => Ok(Some(Some(file))),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Ok(()) => Ok(Owner::Dead(file)),
+            Err(fs::TryLockError::WouldBlock) => Ok(Owner::Alive),
             Err(fs::TryLockError::Error(error)) => Err(Error::io("lock", path)(error)),
         },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Some(None)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Owner::Gone),
         Err(error) => Err(Error::io("open", path)(error)),
     }
 }
@@ -151,7 +166,7 @@ pub(crate) fn leased(layout: &Layout) -> Result<HashSet<String>> {
             continue;
         }
         let path = layout.locks().join(&name);
-        if lock_if_dead(&path)?.is_some() {
+        if !matches!(owner_of(&path)?, Owner::Alive) {
             continue;
         }
         let mut text = String::new();

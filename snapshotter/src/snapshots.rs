@@ -9,6 +9,8 @@ use std::io::{self, BufReader};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use cooper_oci::Digest;
+
 use crate::chain::{Chain, DiffId};
 use crate::emit;
 use crate::error::{Error, Result};
@@ -36,9 +38,10 @@ pub(crate) fn open_tree(layout: &Layout, id: &str) -> Result<TreeReader<BufReade
 impl Inner {
     /// The snapshots of a chain, base first.
     pub(crate) fn locate(&self, chain: &Chain) -> Result<Vec<Located>> {
+        let ids = chain.ids();
         let mut all = Vec::with_capacity(chain.len());
         for (index, diff_id) in chain.layers().iter().enumerate() {
-            match self.locate_layer(chain, index)? {
+            match self.locate_at(chain, &ids, index)? {
                 Some(located) => all.push(located),
                 None => return Err(Error::SnapshotMissing(diff_id.clone())),
             }
@@ -48,15 +51,18 @@ impl Inner {
 
     /// The snapshot of one layer of a chain, if there is one.
     pub(crate) fn locate_layer(&self, chain: &Chain, index: usize) -> Result<Option<Located>> {
-        let Some(diff_id) = chain.layers().get(index) else { return Ok(None) };
-        let Some(chain_id) = chain.prefix(index + 1).id() else { return Ok(None) };
-        let plain_parents = self.plain_parents(chain, index)?;
-        if let Some(located) = self.usable(chain_id.hex(), diff_id)?
-            && (index == 0 || !located.meta.self_contained || plain_parents)
-        {
+        self.locate_at(chain, &chain.ids(), index)
+    }
+
+    /// As [`locate_layer`](Self::locate_layer), with the chain's IDs.
+    pub(crate) fn locate_at(&self, chain: &Chain, ids: &[Digest], index: usize) -> Result<Option<Located>> {
+        let (Some(diff_id), Some(chain_id)) = (chain.layers().get(index), ids.get(index)) else {
+            return Ok(None);
+        };
+        if let Some(located) = self.usable(chain_id.hex(), diff_id)? {
             return Ok(Some(located));
         }
-        if index == 0 || !plain_parents {
+        if index == 0 || !self.plain_parents(chain, ids, index)? {
             return Ok(None);
         }
         let located = self.usable(diff_id.hex(), diff_id)?;
@@ -65,13 +71,11 @@ impl Inner {
 
     /// Whether the root directory below layer `index` is an ordinary one. If it is not, a layer that says nothing
     /// about the root cannot share a snapshot with other chains: the topmost layer's root is what one sees.
-    pub(crate) fn plain_parents(&self, chain: &Chain, index: usize) -> Result<bool> {
-        if index == 0 {
+    fn plain_parents(&self, chain: &Chain, ids: &[Digest], index: usize) -> Result<bool> {
+        let (Some(diff_id), Some(chain_id)) = (chain.layers().get(index - 1), ids.get(index - 1)) else {
             return Ok(true);
-        }
-        let Some(diff_id) = chain.layers().get(index - 1) else { return Ok(true) };
-        let Some(chain_id) = chain.prefix(index).id() else { return Ok(true) };
-        // The parent's own snapshot has the root of the merged tree, so one look is enough.
+        };
+        // A parent without a snapshot of its own chain is shared, so its root is ordinary.
         let by_chain = self.peek(chain_id.hex(), diff_id)?;
         Ok(by_chain.is_none_or(|meta| meta.plain_root))
     }
@@ -114,7 +118,8 @@ impl Inner {
             .map_err(|error| missing(error.into()))?;
         scan::walk(root.as_fd(), &mut |found: &Found<'_>| {
             let mut entry = found.entry.clone();
-            let known = manifest.next().transpose()?.ok_or_else(|| damaged("there are more files than known"))?;
+            let known =
+                manifest.next().transpose()?.ok_or_else(|| damaged("there are more files than known"))?;
             if entry.kind == TreeKind::File {
                 entry.content = Some(emit::hash_file(found)?);
             }

@@ -170,18 +170,15 @@ fn make_dir(path: &Path) -> Result<()> {
 
 fn check_version(layout: &Layout) -> Result<()> {
     let path = layout.version();
-    match files::read_optional(&path)? {
-        Some(bytes) => {
-            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
-            if text == VERSION.to_string() {
-                return Ok(());
-            }
-            if !text.is_empty() {
-                let path = layout.root().to_owned();
-                return Err(Error::StoreVersion { path, found: text, known: VERSION });
-            }
+    if let Some(bytes) = files::read_optional(&path)? {
+        let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+        if text == VERSION.to_string() {
+            return Ok(());
         }
-        None => {}
+        if !text.is_empty() {
+            let path = layout.root().to_owned();
+            return Err(Error::StoreVersion { path, found: text, known: VERSION });
+        }
     }
     // New, or the power went while it was made.
     let text = format!("{VERSION}\n");

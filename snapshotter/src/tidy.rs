@@ -73,10 +73,8 @@ fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: Below<'_>) -> Result<bo
     let parents = if hides && !is_new { open_below(below.parents, name)? } else { None };
     let merges = seen.as_ref().is_some_and(Stat::is_dir) && !is_new;
     let seen_dir = if merges { open_below(below.seen, name)? } else { None };
-    let inner = Below {
-        parents: parents.as_ref().map(AsFd::as_fd),
-        seen: seen_dir.as_ref().map(AsFd::as_fd),
-    };
+    let inner =
+        Below { parents: parents.as_ref().map(AsFd::as_fd), seen: seen_dir.as_ref().map(AsFd::as_fd) };
     let removed = tidy(dir.as_fd(), inner)?;
     if let (Some(seen_in), Some(old)) = (below.seen, &seen)
         && merges

@@ -173,7 +173,7 @@ impl TreeEntry {
         let (seconds, nanos) = words.next()?.split_once('.')?;
         let mtime = (seconds.parse().ok()?, nanos.parse().ok()?);
         let mut entry = Self { mode, uid, gid, mtime, ..Self::new(unescape(words.next()?)?, kind) };
-        if entry.path.is_empty() || entry.path.split(|byte| *byte == b'/').any(|name| is_odd(name)) {
+        if entry.path.is_empty() || entry.path.split(|byte| *byte == b'/').any(is_odd) {
             return None;
         }
         for word in words {

@@ -106,7 +106,8 @@ impl Inventory {
         for algorithm in ["sha256", "sha512"] {
             let dir = layout.blob_dir(algorithm);
             for name in files::list(&dir)? {
-                if let (Ok(digest), Ok(meta)) = (format!("{algorithm}:{name}").parse(), fs::metadata(dir.join(&name)))
+                if let (Ok(digest), Ok(meta)) =
+                    (format!("{algorithm}:{name}").parse(), fs::metadata(dir.join(&name)))
                 {
                     all.blobs.insert(digest, meta.blocks() * 512);
                 }
@@ -150,7 +151,11 @@ impl Inventory {
     }
 
     /// All digests that `roots` lead to, through manifests, indexes and configs.
-    pub(crate) fn closure(&self, layout: &Layout, roots: impl IntoIterator<Item = Digest>) -> HashSet<Digest> {
+    pub(crate) fn closure(
+        &self,
+        layout: &Layout,
+        roots: impl IntoIterator<Item = Digest>,
+    ) -> HashSet<Digest> {
         let mut reached = HashSet::new();
         let mut queue: Vec<Digest> = roots.into_iter().collect();
         while let Some(digest) = queue.pop() {

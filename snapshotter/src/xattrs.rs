@@ -13,8 +13,7 @@ pub(crate) const CAPABILITY: &[u8] = b"security.capability";
 /// Attributes that are content: a file's capabilities and what users attach to it. The overlay's own, security
 /// labels of this host and ACLs that a default ACL of this host may have caused are not.
 pub(crate) fn belongs_to_layer(name: &[u8]) -> bool {
-    name == CAPABILITY
-        || (name.starts_with(b"user.") && !name.starts_with(overlay::XATTR_PREFIX.as_bytes()))
+    name == CAPABILITY || (name.starts_with(b"user.") && !name.starts_with(overlay::XATTR_PREFIX.as_bytes()))
 }
 
 /// The attributes of `name` in `dir` that belong to a layer, sorted.

@@ -23,7 +23,11 @@ const STEPS: &[(&str, Step, &[&str])] = &[
     ("new file", |root| fs::write(root.join("new"), "n").unwrap(), &["new"]),
     ("new file in a directory", |root| fs::write(root.join("etc/n"), "n").unwrap(), &["etc", "etc/n"]),
     ("change", |root| fs::write(root.join("etc/passwd"), "x").unwrap(), &["etc", "etc/passwd"]),
-    ("delete a file", |root| fs::remove_file(root.join("lib.d/sub/b")).unwrap(), &["lib.d", "lib.d/sub", "-lib.d/sub/b"]),
+    (
+        "delete a file",
+        |root| fs::remove_file(root.join("lib.d/sub/b")).unwrap(),
+        &["lib.d", "lib.d/sub", "-lib.d/sub/b"],
+    ),
     ("delete a directory", |root| fs::remove_dir_all(root.join("lib.d")).unwrap(), &["-lib.d"]),
     ("through a link", |root| fs::write(root.join("lib/a"), "other").unwrap(), &["lib.d", "lib.d/a"]),
     (
@@ -85,11 +89,7 @@ const STEPS: &[(&str, Step, &[&str])] = &[
         },
         &["lib", "new"],
     ),
-    (
-        "socket",
-        |root| drop(std::os::unix::net::UnixListener::bind(root.join("etc/s")).unwrap()),
-        &["etc"],
-    ),
+    ("socket", |root| drop(std::os::unix::net::UnixListener::bind(root.join("etc/s")).unwrap()), &["etc"]),
 ];
 
 fn layer_paths(store: &Store, diff_id: &Digest) -> Vec<String> {

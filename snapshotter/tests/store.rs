@@ -10,9 +10,7 @@ use std::time::Duration;
 
 use common::{archive, at, base, place, push, skipped, unpack};
 use cooper_oci::{Descriptor, Digest, media};
-use cooper_snapshotter::{
-    BlobForm, Chain, Error, Mode, ObjectKind, PruneOptions, Sharing, Store, TreeKind,
-};
+use cooper_snapshotter::{BlobForm, Chain, Error, Mode, ObjectKind, PruneOptions, Sharing, Store, TreeKind};
 
 fn open_as(dir: &Path, boot: &str) -> Store {
     Store::open_as_boot(dir, Mode::Auto, boot.to_owned()).unwrap()
@@ -61,8 +59,11 @@ fn a_rotten_blob_is_found_removed_and_can_be_stored_again() {
     for verify in [false, true] {
         fs::remove_file(&path).unwrap();
         fs::write(&path, b"evil").unwrap();
-        let error =
-            if verify { store.verify_blob(&digest).unwrap_err() } else { store.read_blob_verified(&digest, 100).unwrap_err() };
+        let error = if verify {
+            store.verify_blob(&digest).unwrap_err()
+        } else {
+            store.read_blob_verified(&digest, 100).unwrap_err()
+        };
         assert!(matches!(error, Error::BlobDamaged(_)) && error.is_miss());
         assert_eq!(store.has_blob(&digest).unwrap(), None);
         store.put_blob(b"good").unwrap();
@@ -191,7 +192,8 @@ fn every_kind_of_loss_is_noticed_after_a_power_cut() {
     if skipped() {
         return;
     }
-    let losses: [(&str, fn(&Path)); 7] = [
+    type Loss = (&'static str, fn(&Path));
+    let losses: [Loss; 7] = [
         ("a file", |root| fs::remove_file(root.join("fs/etc/passwd")).unwrap()),
         ("an added file", |root| fs::write(root.join("fs/etc/odd"), "").unwrap()),
         ("a mode", |root| {
@@ -289,7 +291,10 @@ fn pruning_takes_what_nothing_refers_to_and_nothing_else() {
     }
     let store = Store::open(dir.path()).unwrap();
     let usage = store.disk_usage().unwrap();
-    assert_eq!((usage.snapshots.count, usage.blobs.count, usage.steps.count, usage.images.count), (4, 3, 1, 1));
+    assert_eq!(
+        (usage.snapshots.count, usage.blobs.count, usage.steps.count, usage.images.count),
+        (4, 3, 1, 1)
+    );
     assert!(usage.unreferenced_bytes > 0);
     let dry = store.prune(&PruneOptions { dry_run: true, ..PruneOptions::default() }).unwrap();
     let report = store.prune(&PruneOptions::default()).unwrap();
@@ -395,7 +400,8 @@ fn a_layer_can_be_read_again_from_its_compressed_blob() {
     let mut out = Vec::new();
     assert!(matches!(store.layer_tar(&diff_id, &mut out), Err(Error::NotReproducible(_))));
     let blob = store.put_blob(&tar).unwrap();
-    let form = BlobForm { digest: blob, size_bytes: tar.len() as u64, media_type: media::OCI_LAYER_TAR.into() };
+    let form =
+        BlobForm { digest: blob, size_bytes: tar.len() as u64, media_type: media::OCI_LAYER_TAR.into() };
     store.record_blob_form(&diff_id, form).unwrap();
     out.clear();
     store.layer_tar(&diff_id, &mut out).unwrap();
@@ -411,7 +417,8 @@ fn whole_trees_come_out_as_one_tar_or_as_a_directory() {
     let store = &place.store;
     let mut chain = Chain::default();
     push(store, &mut chain, &base()).unwrap();
-    push(store, &mut chain, &archive().dir("etc").file("etc/.wh.passwd", "").file("top", "t").bytes()).unwrap();
+    push(store, &mut chain, &archive().dir("etc").file("etc/.wh.passwd", "").file("top", "t").bytes())
+        .unwrap();
     let seen = common::listing(store.view(&chain).unwrap().root());
     let mut tar = Vec::new();
     let (digest, size) = store.flatten_tar(&chain, &mut tar).unwrap();
@@ -419,7 +426,9 @@ fn whole_trees_come_out_as_one_tar_or_as_a_directory() {
     let mut flat = Chain::default();
     push(store, &mut flat, &tar).unwrap();
     assert_eq!(common::listing(store.view(&flat).unwrap().root()), seen);
-    assert!(store.tree(&flat.layers()[0]).unwrap().entries.iter().all(|entry| entry.kind != TreeKind::Whiteout));
+    assert!(
+        store.tree(&flat.layers()[0]).unwrap().entries.iter().all(|entry| entry.kind != TreeKind::Whiteout)
+    );
     let out = place.dir.path().join("out");
     fs::create_dir(&out).unwrap();
     fs::create_dir(out.join("top")).unwrap();
@@ -471,7 +480,11 @@ fn a_kill_at_any_moment_leaves_a_store_that_works() {
         child.kill().unwrap();
         child.wait().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 1, "only the session of this process");
+        assert_eq!(
+            fs::read_dir(dir.path().join("tmp")).unwrap().count(),
+            1,
+            "only the session of this process"
+        );
         assert_eq!(store.verify_snapshots().unwrap(), 0);
         for name in fs::read_dir(dir.path().join("blobs/sha256")).unwrap() {
             let name = name.unwrap().file_name().into_string().unwrap();

@@ -239,7 +239,10 @@ fn members_that_mean_nothing_sensible_are_refused() {
                     push(&place.store, &mut chain, &below).unwrap();
                 }
                 assert!(push(&place.store, &mut chain, layer).is_err(), "{name}");
-                assert_eq!(place.store.prune(&cooper_snapshotter::PruneOptions::default()).unwrap().removed, []);
+                assert_eq!(
+                    place.store.prune(&cooper_snapshotter::PruneOptions::default()).unwrap().removed,
+                    []
+                );
             }
         }
     }
@@ -251,7 +254,9 @@ fn the_overlays_own_marks_cannot_be_smuggled_in() {
         return;
     }
     let mut dir = entry(EntryKind::Dir, "etc", 0o755);
-    for key in ["user.overlay.opaque", "trusted.overlay.opaque", "trusted.overlay.redirect", "user.overlay.redirect"] {
+    for key in
+        ["user.overlay.opaque", "trusted.overlay.opaque", "trusted.overlay.redirect", "user.overlay.redirect"]
+    {
         dir.xattrs.insert(key.into(), b"y".to_vec());
     }
     let node = entry(EntryKind::CharDevice, "lib", 0o600);
@@ -285,8 +290,9 @@ fn a_stream_with_another_digest_leaves_nothing_behind() {
         let good = base();
         for cut in (0..good.len() - 1024).step_by(97) {
             let chain: Chain = [Digest::sha256_of(&good)].into_iter().collect();
-            let open =
-                |_: &Digest| Ok(Box::new(std::io::Cursor::new(good[..cut].to_vec())) as Box<dyn std::io::Read>);
+            let open = |_: &Digest| {
+                Ok(Box::new(std::io::Cursor::new(good[..cut].to_vec())) as Box<dyn std::io::Read>)
+            };
             assert!(store.ensure_unpacked(&chain, &open).is_err(), "cut at {cut}");
         }
     }
@@ -301,8 +307,12 @@ fn times_of_files_links_and_directories_are_kept() {
         let place = place(mode);
         let mut chain = Chain::default();
         push(&place.store, &mut chain, &base()).unwrap();
-        push(&place.store, &mut chain, &archive().file("lib.d/late", "l").hard("lib.d/l2", "lib.d/a").bytes())
-            .unwrap();
+        push(
+            &place.store,
+            &mut chain,
+            &archive().file("lib.d/late", "l").hard("lib.d/l2", "lib.d/a").bytes(),
+        )
+        .unwrap();
         let view = place.store.view(&chain).unwrap();
         for path in ["bin", "bin/su", "lib", "lib.d", "lib.d/a", "lib.d/sub", "data/var/log"] {
             assert_eq!(fs::symlink_metadata(at(view.root()).join(path)).unwrap().mtime(), TIME, "{path}");
@@ -338,7 +348,12 @@ fn a_strange_root_directory_is_kept_in_the_chain_and_not_shared() {
 }
 
 /// Adds an archive to a root file system made of the base.
-fn add(store: &Store, dest: &str, tar: Archive, chown: Option<(u32, u32)>) -> cooper_snapshotter::Result<Added> {
+fn add(
+    store: &Store,
+    dest: &str,
+    tar: Archive,
+    chown: Option<(u32, u32)>,
+) -> cooper_snapshotter::Result<Added> {
     let mut chain = Chain::default();
     push(store, &mut chain, &base())?;
     let active = store.prepare(&chain, &[])?;

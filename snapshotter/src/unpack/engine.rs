@@ -7,7 +7,7 @@
 //!   opaque attributes. A member that cannot be placed without its parents gives [`Outcome::NeedsParents`].
 //! - *merged*: a complete tree. Marks remove what this archive did not bring itself.
 //!
-//! Order for each file: content, owner, mode, attributes, times; times of directories at the very end.
+//! What marks do is in `marks`. Order for each file: content, owner, mode, attributes, times; times of directories at the very end.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -80,8 +80,10 @@ pub(crate) enum Outcome {
 }
 
 pub(crate) struct Engine<'a> {
-    root: BorrowedFd<'a>,
-    tree: Tree,
+    pub(super) root: BorrowedFd<'a>,
+    /// Where the root is, as the kernel names it.
+    root_path: Option<Vec<u8>>,
+    pub(super) tree: Tree,
     policy: Policy,
     pub(crate) report: Report,
     /// Directories came into being that no member named.
@@ -89,15 +91,15 @@ pub(crate) struct Engine<'a> {
     /// Hash of each file's content, by inode. Only of upper directories.
     pub(crate) hashes: HashMap<u64, [u8; 32]>,
     /// The directory that was used last.
-    parent: Option<(Vec<u8>, OwnedFd)>,
+    pub(super) parent: Option<(Vec<u8>, OwnedFd)>,
     /// Times that directories will get.
     times: HashMap<Vec<u8>, (i64, u32)>,
-    /// Hashes of the real paths of all that this archive brought, in merged trees.
-    made: HashSet<[u8; 16]>,
+    /// Hashes of the paths of all that this archive brought, in merged trees.
+    pub(super) made: HashSet<[u8; 16]>,
     buffer: Vec<u8>,
 }
 
-fn os(bytes: &[u8]) -> &OsStr {
+pub(super) fn os(bytes: &[u8]) -> &OsStr {
     OsStr::from_bytes(bytes)
 }
 
@@ -105,6 +107,7 @@ impl<'a> Engine<'a> {
     pub(crate) fn new(root: BorrowedFd<'a>, tree: Tree, policy: Policy) -> Self {
         Self {
             root,
+            root_path: real_path(root),
             tree,
             policy,
             report: Report::default(),
@@ -154,7 +157,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Opens the directory of a place. `None`: only the parents know where it is.
-    fn open_parent(&mut self, dir: &[u8], mtime: (i64, u32)) -> Result<Option<OwnedFd>> {
+    pub(super) fn open_parent(&mut self, dir: &[u8], mtime: (i64, u32)) -> Result<Option<OwnedFd>> {
         if let Some((path, fd)) = &self.parent
             && path == dir
         {
@@ -167,14 +170,26 @@ impl<'a> Engine<'a> {
             Err(_) => self.make_parents(dir, mtime)?,
         };
         if self.tree == Tree::Merged {
-            if self.policy.keep_parent_times && !self.times.contains_key(dir) {
-                self.times.insert(dir.to_vec(), fs::fstat(&opened)?.mtime);
+            let path = self.path_of(opened.as_fd(), dir);
+            if self.policy.keep_parent_times && !self.times.contains_key(&path) {
+                self.times.insert(path.clone(), fs::fstat(&opened)?.mtime);
             }
-            self.mark_ancestors(&opened)?;
+            self.mark_ancestors(&path);
         }
         let copy = opened.try_clone().map_err(Error::io("duplicate", os(dir)))?;
         self.parent = Some((dir.to_vec(), opened));
         Ok(Some(copy))
+    }
+
+    /// The path of an open directory of the tree, links resolved. `named` is what it was called, and the answer if
+    /// the kernel does not tell.
+    pub(super) fn path_of(&self, dir: BorrowedFd<'_>, named: &[u8]) -> Vec<u8> {
+        let known = real_path(dir);
+        let (Some(path), Some(root)) = (&known, &self.root_path) else { return named.to_vec() };
+        match path.strip_prefix(root.as_slice()) {
+            Some(inside) => inside.strip_prefix(b"/").unwrap_or(inside).to_vec(),
+            None => named.to_vec(),
+        }
     }
 
     /// Makes what is missing of a path, 0755 and root's; a file in the way gives way.
@@ -197,7 +212,9 @@ impl<'a> Engine<'a> {
             }
             fs::mkdir_all_in_root(self.root, Path::new(os(part)), 0o755, |fd, _| fs::chown_fd(fd, 0, 0))?;
             self.implicit = true;
-            self.times.insert(part.to_vec(), mtime);
+            let made = fs::open_in_root(self.root, Path::new(os(part)), flags, 0)?;
+            let path = self.path_of(made.as_fd(), part);
+            self.times.insert(path, mtime);
         }
         Ok(fs::open_in_root(self.root, Path::new(os(dir)), flags, 0)?)
     }
@@ -250,7 +267,9 @@ impl<'a> Engine<'a> {
             }
         }
         self.dress(dir, name, entry, place)?;
-        self.mark(dir, &place.name)?;
+        if self.tree == Tree::Merged {
+            self.mark(dir, place);
+        }
         Ok(Outcome::Done)
     }
 
@@ -382,123 +401,31 @@ impl<'a> Engine<'a> {
         }
         let mtime = (entry.mtime, entry.mtime_nanos);
         if entry.kind == EntryKind::Dir {
-            self.times.insert(place.path(), mtime);
+            let path = names::join(&self.path_of(dir, &place.parent), &place.name);
+            self.times.insert(path, mtime);
             return Ok(());
         }
         Ok(fs::utimens_at(dir, name, mtime)?)
-    }
-
-    fn whiteout(&mut self, place: &Place) -> Result<Outcome> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY;
-        let parents = self.tree == (Tree::Upper { parents: true });
-        if self.tree == Tree::Merged || !parents {
-            // Nothing to hide in a directory that does not exist.
-            match fs::open_in_root(self.root, Path::new(os(&place.parent)), flags, 0) {
-                Err(error) if error.is_not_found() => return Ok(Outcome::Done),
-                _ => {}
-            }
-        }
-        let Some(dir) = self.open_parent(&place.parent, (0, 0))? else { return Ok(Outcome::NeedsParents) };
-        let dir = dir.as_fd();
-        let name = os(&place.name);
-        let existing = stat(dir, name)?;
-        self.parent = None;
-        if self.tree == Tree::Merged {
-            match existing {
-                None => {}
-                Some(stat) if !self.is_made(dir, &place.name)? => {
-                    let _ = stat;
-                    fs::remove_tree_at(dir, name)?;
-                }
-                Some(stat) if stat.is_dir() => {
-                    self.empty(open_dir(dir, name)?.as_fd())?;
-                }
-                Some(_) => {}
-            }
-            return Ok(Outcome::Done);
-        }
-        match existing {
-            None => fs::mknod_at(dir, name, FileKind::CharDevice, 0, 0, 0)?,
-            // This layer brings the name itself; only what is below it is hidden.
-            Some(stat) if stat.is_dir() => {
-                fs::set_xattr_at(dir, name, overlay::OPAQUE_XATTR, overlay::OPAQUE_VALUE)?;
-            }
-            Some(_) => {}
-        }
-        Ok(Outcome::Done)
-    }
-
-    fn opaque(&mut self, dir: &[u8]) -> Result<Outcome> {
-        if dir.is_empty() && self.tree == (Tree::Upper { parents: true }) {
-            // The overlay knows no opaque root.
-            return Ok(Outcome::NeedsParents);
-        }
-        let Some(fd) = self.open_parent(dir, (0, 0))? else { return Ok(Outcome::NeedsParents) };
-        if self.tree == Tree::Merged {
-            self.parent = None;
-            let readable = fs::open_at(&fd, ".", OFlags::RDONLY | OFlags::DIRECTORY)?;
-            self.empty(readable.as_fd())?;
-        } else if dir.is_empty() {
-            // A snapshot with this mark must not be shared with chains that have something below.
-            self.implicit = true;
-        } else {
-            fs::set_xattr_fd(&fd, overlay::OPAQUE_XATTR, overlay::OPAQUE_VALUE)?;
-        }
-        Ok(Outcome::Done)
-    }
-
-    /// Removes everything in a directory of a merged tree that this archive did not bring.
-    fn empty(&mut self, dir: BorrowedFd<'_>) -> Result<()> {
-        for item in fs::read_dir(dir)? {
-            if !self.is_made(dir, item.name.as_bytes())? {
-                fs::remove_tree_at(dir, &item.name)?;
-            } else if item.kind == FileKind::Dir {
-                self.empty(open_dir(dir, &item.name)?.as_fd())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn mark(&mut self, dir: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-        if self.tree == Tree::Merged {
-            let key = key(&names::join(&real_path(dir)?, name));
-            self.made.insert(key);
-        }
-        Ok(())
-    }
-
-    fn mark_ancestors(&mut self, dir: &OwnedFd) -> Result<()> {
-        let path = real_path(dir.as_fd())?;
-        let mut end = path.len();
-        while end > 0 && self.made.insert(key(&path[..end])) {
-            end = path[..end].iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        }
-        Ok(())
-    }
-
-    fn is_made(&self, dir: BorrowedFd<'_>, name: &[u8]) -> Result<bool> {
-        Ok(self.made.contains(&key(&names::join(&real_path(dir)?, name))))
     }
 
     /// Gives directories their times.
     fn finish(&mut self) -> Result<()> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
         for (path, mtime) in std::mem::take(&mut self.times) {
-            match fs::open_in_root(self.root, Path::new(os(&path)), flags, 0) {
-                Ok(dir) => fs::utimens_at(&dir, ".", mtime)?,
-                // Replaced by something else later on.
-                Err(_) => {}
+            // It may have been replaced by something else later on.
+            if let Ok(dir) = fs::open_in_root(self.root, Path::new(os(&path)), flags, 0) {
+                fs::utimens_at(&dir, ".", mtime)?;
             }
         }
         Ok(())
     }
 }
 
-fn open_dir(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
+pub(super) fn open_dir(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     Ok(fs::open_at(dir, name, OFlags::RDONLY | OFlags::DIRECTORY)?)
 }
 
-fn stat(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>> {
+pub(super) fn stat(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>> {
     match fs::stat_at(dir, name) {
         Ok(stat) => Ok(Some(stat)),
         Err(error) if error.is_not_found() => Ok(None),
@@ -506,18 +433,11 @@ fn stat(dir: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>> {
     }
 }
 
-/// The path of an open directory, links resolved. Only compared with others of the same tree.
-fn real_path(dir: BorrowedFd<'_>) -> Result<Vec<u8>> {
-    let link = fs::proc_fd_path(dir);
-    let path = std::fs::read_link(&link).map_err(Error::io("read", &link))?;
-    let bytes = path.into_os_string();
-    Ok(bytes.as_bytes().strip_suffix(b"/").unwrap_or(bytes.as_bytes()).to_vec())
-}
-
-fn key(path: &[u8]) -> [u8; 16] {
-    let mut key = [0; 16];
-    key.copy_from_slice(&blake3::hash(path).as_bytes()[..16]);
-    key
+/// The kernel's name for an open directory; none for one that is too deep.
+fn real_path(dir: BorrowedFd<'_>) -> Option<Vec<u8>> {
+    let path = std::fs::read_link(fs::proc_fd_path(dir)).ok()?.into_os_string();
+    let bytes = path.as_bytes();
+    Some(bytes.strip_suffix(b"/").unwrap_or(bytes).to_vec())
 }
 
 fn name_member(path: &[u8], error: Error) -> Error {

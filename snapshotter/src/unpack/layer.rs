@@ -37,15 +37,16 @@ impl Store {
     /// durable after [`sync`](Self::sync). The report names what had to be left out.
     pub fn ensure_unpacked(&self, chain: &Chain, open: &OpenLayer<'_>) -> Result<Report> {
         let mut missing = Vec::new();
+        let ids = chain.ids();
         for index in 0..chain.len() {
-            if self.inner().locate_layer(chain, index)?.is_none() {
+            if self.inner().locate_at(chain, &ids, index)?.is_none() {
                 missing.push(index);
             }
         }
         let report = Mutex::new(Report::default());
         self.unpack_alone(chain, &missing, open, &report)?;
         for index in missing {
-            if self.inner().locate_layer(chain, index)?.is_none() {
+            if self.inner().locate_at(chain, &ids, index)?.is_none() {
                 let more = self.unpack_on_parents(chain, index, open)?;
                 merge(&report, more)?;
             }

@@ -3,6 +3,7 @@
 mod engine;
 mod extract;
 mod layer;
+mod marks;
 mod names;
 
 pub use engine::Report;

@@ -29,12 +29,6 @@ pub(crate) struct Place {
     pub(crate) name: Vec<u8>,
 }
 
-impl Place {
-    pub(crate) fn path(&self) -> Vec<u8> {
-        join(&self.parent, &self.name)
-    }
-}
-
 /// A directory and a name below it.
 pub(crate) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
     let mut path = parent.to_vec();
