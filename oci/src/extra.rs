@@ -92,12 +92,15 @@ pub(crate) fn write<S: Serializer>(
     let mut keys: Vec<&str> = Vec::with_capacity(object.len());
     let mut blanks: Map<String, Value> = Map::new();
     for (key, blank) in &extra.layout {
-        if object.contains_key(key) {
-            keys.push(key);
-        } else if let Some(blank) = blank {
-            // An unknown field that was removed stays removed; a known one that is empty stays as it was.
-            keys.push(key);
-            blanks.insert(key.clone(), blank.clone());
+        let value = object.get(key);
+        match blank {
+            // What was empty and still is stays as it was written.
+            Some(blank) if value.is_none_or(is_empty) => {
+                keys.push(key);
+                blanks.insert(key.clone(), blank.clone());
+            }
+            _ if value.is_some() => keys.push(key),
+            _ => {}
         }
     }
     let mut previous: Option<&str> = None;
@@ -111,7 +114,7 @@ pub(crate) fn write<S: Serializer>(
         previous = Some(key);
     }
     serializer.collect_map(
-        keys.iter().filter_map(|key| Some((key, object.get(*key).or_else(|| blanks.get(*key))?))),
+        keys.iter().filter_map(|key| Some((key, blanks.get(*key).or_else(|| object.get(*key))?))),
     )
 }
 

@@ -139,9 +139,8 @@ impl Platform {
 
     /// How well an image for this platform fits `want`: `None` if it does not run there, else the more the better.
     ///
-    /// A variant runs on itself and on every later one: arm/v6 on arm/v7, amd64 on amd64/v3. A 32-bit arm
-    /// image also runs on arm64, and a 386 one on amd64, but only an index that has nothing better gives those
-    /// out when they were not asked for by name; we never choose them.
+    /// A variant runs on itself and on every later one: arm/v6 on arm/v7, amd64 on amd64/v3. Another
+    /// architecture never fits, even where the CPU could run it (386 on amd64): who wants it asks by name.
     pub fn score(&self, want: &Self) -> Option<u32> {
         let (have, want) = (self.normalized(), want.normalized());
         if have.os != want.os || have.architecture != want.architecture {
