@@ -78,7 +78,20 @@ fn gnu_tar_unpacks_our_layers_and_we_unpack_its_archives() {
     for format in ["gnu", "pax", "posix"] {
         let tar = place.dir.path().join("theirs.tar");
         let format = format!("--format={format}");
-        run("tar", &["-S", "--numeric-owner", &format, "-cf", tar.to_str().unwrap(), "-C", theirs_text, "."]);
+        run(
+            "tar",
+            &[
+                "-S",
+                "--hole-detection=raw",
+                "--numeric-owner",
+                &format,
+                "-cf",
+                tar.to_str().unwrap(),
+                "-C",
+                theirs_text,
+                ".",
+            ],
+        );
         let mut chain = Chain::default();
         push(store, &mut chain, &fs::read(&tar).unwrap()).unwrap();
         let view = store.view(&chain).unwrap();
