@@ -153,10 +153,8 @@ fn parse_permissions(operator: u8, who: u32, text: &[u8], actions: &mut Vec<Acti
     for from in copies {
         actions.push(Action::CopyClass { from, who, operator });
     }
-    if operator == b'+' {
-        actions.push(Action::SetIfExecutable(conditional & who));
-    } else if operator == b'=' {
-        // `=rX` is how people write it; that the condition looks at the old mode makes the order harmless.
+    // After `-` it means nothing.
+    if operator != b'-' {
         actions.push(Action::SetIfExecutable(conditional & who));
     }
     Some(())

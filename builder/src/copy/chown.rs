@@ -39,13 +39,13 @@ pub fn resolve_chown(root: Option<BorrowedFd<'_>>, spec: &str) -> Result<Owner, 
     let mut warnings = Vec::new();
     let (uid, mut gid) = match number(user).map_err(bad)? {
         Some(id) => (id, id),
-        None => match look_up("etc/passwd", user)? {
-            Some(fields) => (fields.first, fields.second),
-            None => {
+        None => look_up("etc/passwd", user)?.map_or_else(
+            || {
                 warnings.push(format!("--chown: the image has no user {user:?}, root is used"));
                 (0, 0)
-            }
-        },
+            },
+            |ids| (ids.first, ids.second),
+        ),
     };
     if let Some(group) = group {
         match number(group).map_err(bad)? {

@@ -30,7 +30,7 @@ impl Include {
 
     /// Whether something below the directory may match though the directory itself does not. May say yes for nothing.
     pub fn may_match_below(&self, dir: &[u8]) -> bool {
-        let depth = dir.iter().filter(|b| **b == b'/').count() + 1;
+        let depth = dir.split(|b| *b == b'/').count();
         if self.most_parts.is_some_and(|most| depth >= most) {
             return false;
         }

@@ -20,6 +20,7 @@ mod target;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
+mod tree_writer;
 mod walk;
 mod write;
 mod xattrs;
@@ -29,6 +30,6 @@ pub use chmod::ModeChange;
 pub use chown::{Owner, names_needed, resolve_chown};
 pub use digest::{ContentDigest, digest, examine, named_inputs};
 pub use error::CopyError;
-pub use select::{Selection, select, select_path};
+pub use select::{Selection, named_path, select, select_path};
 pub use source::{ContentHasher, NoHasher, SourceTree};
 pub use write::{CopyOptions, CopyReport, copy};

@@ -127,6 +127,19 @@ fn select_inline(inline: &[InlineFile], source: &CopySource) -> Result<Selection
     Ok(Selection { content, kind: source.kind, warnings: Vec::new() })
 }
 
+/// A source path as it counts in a key: cleaned, so that `./a` and `/a` are one. The pivot of `--parents` stays.
+pub fn named_path(source: &CopySource, op: &CopyOp) -> String {
+    let clean = |path: &str| String::from_utf8_lossy(&clean(path)).into_owned();
+    match source.kind {
+        SourceKind::Git | SourceKind::Http { .. } | SourceKind::Inline => source.path.clone(),
+        _ if op.parents => match source.path.split_once("/./") {
+            Some((base, pattern)) => format!("{}/./{}", clean(base), clean(pattern)),
+            None => clean(&source.path),
+        },
+        _ => clean(&source.path),
+    }
+}
+
 /// Cleans a path below the root, and drops the leading slash.
 pub(crate) fn clean(path: &str) -> Vec<u8> {
     let mut clean = gopath::clean(format!("/{path}").as_bytes());

@@ -220,12 +220,8 @@ impl Walk<'_> {
         let (included, include) = enter(rule.map(|include| &include.matcher), &self.relative, &above.include);
         let included = included || rule.is_none();
         let (excluded, exclude) = enter(self.rules.exclude.as_ref(), &self.relative, &above.exclude);
-        let may_select_below = !(excluded
-            && !self
-                .rules
-                .exclude
-                .as_ref()
-                .is_some_and(|exclude| exclude.may_have_reincluded_below(&self.relative)))
+        let reincluded = |exclude: &Matcher| !excluded || exclude.may_have_reincluded_below(&self.relative);
+        let may_select_below = self.rules.exclude.as_ref().is_none_or(reincluded)
             && (included || rule.is_some_and(|include| include.may_match_below(&self.relative)));
         let selected = included && !excluded;
         if !hidden && !selected && !may_select_below {
@@ -233,7 +229,7 @@ impl Walk<'_> {
             return self.settle(false);
         }
         self.push(name.to_owned(), stat, Matched { ignore, include, exclude }, selected)?;
-        if !hidden { self.settle(selected) } else { Ok(()) }
+        if hidden { Ok(()) } else { self.settle(selected) }
     }
 
     fn push(

@@ -14,8 +14,11 @@ fn is_private(name: &[u8]) -> bool {
         || name == b"security.evm"
 }
 
+/// Name and value.
+type Xattr = (Vec<u8>, Vec<u8>);
+
 /// All that count of a file, sorted by name.
-pub(crate) fn of(item: &Item<'_>) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CopyError> {
+pub(crate) fn of(item: &Item<'_>) -> Result<Vec<Xattr>, CopyError> {
     let all = match item.dir {
         Some(dir) => fs::list_xattrs_fd(dir),
         None => fs::list_xattrs_at(item.parent, item.name),

@@ -1,7 +1,7 @@
 //! Random trees: a copy equals its source, and so does its digest.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use proptest::prelude::*;
 
@@ -33,7 +33,7 @@ fn node() -> impl Strategy<Value = Node> {
     })
 }
 
-fn make(path: &PathBuf, node: &Node) {
+fn make(path: &Path, node: &Node) {
     match node {
         Node::File { text, mode } => {
             file(path, text);
