@@ -46,6 +46,7 @@
 
 mod auth;
 mod blocking;
+mod call;
 mod cancel;
 mod client;
 mod endpoint;
@@ -57,6 +58,7 @@ mod pull;
 mod push;
 mod retry;
 mod secret;
+mod session;
 mod sink;
 mod source;
 mod tags;

@@ -27,9 +27,9 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Time to the beginning of an answer.
     pub answer_timeout: Duration,
-    /// Time without any movement in a download.
+    /// Time without any movement in a transfer.
     pub idle_timeout: Duration,
-    /// Time without any movement in an upload; long, as registries hash a blob before they answer.
+    /// Time to the answer once an upload is sent; long, as registries hash a blob before they answer.
     pub commit_timeout: Duration,
     /// The least bytes that a download must move in each `idle_timeout`.
     pub slowest_bytes: u64,

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::auth::Scopes;
-use crate::client::{Call, Client, target_of};
+use crate::call::{Call, target_of};
+use crate::client::Client;
 use crate::error::{Error, Result, Target};
 use crate::retry::Failure;
 use crate::transport::Reply;
@@ -246,9 +247,9 @@ fn identifier(reference: &Reference) -> String {
 /// The documents that we read; schema 1 is not among them.
 fn accept() -> HeaderMap {
     let mut headers = HeaderMap::new();
-    for media_type in [media::OCI_INDEX, media::OCI_MANIFEST, media::DOCKER_LIST, media::DOCKER_MANIFEST] {
-        headers.append(ACCEPT, HeaderValue::from_static(media_type));
-    }
+    // One line: some registries read only the first of several.
+    let all = [media::OCI_INDEX, media::OCI_MANIFEST, media::DOCKER_LIST, media::DOCKER_MANIFEST].join(", ");
+    headers.extend(HeaderValue::try_from(all).ok().map(|value| (ACCEPT, value)));
     headers
 }
 

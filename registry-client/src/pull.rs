@@ -12,7 +12,8 @@ use reqwest::{Method, Response, StatusCode};
 use tokio::time::Instant;
 
 use crate::auth::Scopes;
-use crate::client::{Call, Client, target_of};
+use crate::call::{Call, target_of};
+use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Target};
 use crate::progress::Direction;

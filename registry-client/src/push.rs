@@ -4,17 +4,20 @@
 //! asked for or where whole bodies do not get through. The requests of one upload are in `upload`.
 
 use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use cooper_oci::{Descriptor, Digest, Reference};
 use reqwest::{Method, StatusCode};
 
 use crate::auth::Scopes;
-use crate::client::{Call, Client, target_of};
+use crate::call::{Call, target_of};
+use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result, Target};
-use crate::retry::{Attempts, Failure};
+use crate::retry::Attempts;
+use crate::session::Session;
 use crate::source::BlobSource;
-use crate::upload::{Session, Step, Upload};
+use crate::upload::{Step, Upload};
 
 /// How to push a blob.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +56,8 @@ const FALLBACK_CHUNK_BYTES: u64 = 16 << 20;
 
 impl Client {
     /// Makes a repository hold a blob, by the cheapest way that works. Pushes of one blob to one
-    /// repository take turns. Counts against [`crate::Limits::transfers`].
+    /// repository take turns. Counts against [`crate::Limits::transfers`], so the source must not need a
+    /// transfer with the same registry while it is read.
     pub async fn push_blob<S: BlobSource + ?Sized>(
         &self,
         reference: &Reference,
@@ -128,7 +132,7 @@ impl Push<'_> {
         match self.client.inner.call(&call).await {
             Ok(reply) => Ok(reply.response.status() == StatusCode::OK),
             // Some registries cannot answer this; the upload will tell what is really wrong.
-            Err(Error::Status { .. }) => Ok(false),
+            Err(Error::Status { .. } | Error::Denied { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -164,7 +168,13 @@ impl Push<'_> {
         options: &PushOptions,
         mut session: Option<Session>,
     ) -> Result<()> {
-        let upload = Upload { client: self.client, endpoint: self.endpoint, target: self.target, descriptor };
+        let upload = Upload {
+            client: self.client,
+            endpoint: self.endpoint,
+            target: self.target,
+            descriptor,
+            reached: AtomicU64::new(0),
+        };
         let mut attempts: Attempts<'_> = self.client.inner.attempts();
         let mut chunk_bytes = options.chunk_bytes.filter(|n| *n > 0);
         let (mut breaks, mut chunks_refused, mut mismatches) = (0, false, 0);
@@ -229,9 +239,4 @@ impl Push<'_> {
             let _ = tokio::time::timeout(std::time::Duration::from_secs(2), upload).await;
         }
     }
-}
-
-/// For a failure without anything to wait for.
-pub(crate) fn at_once() -> Failure {
-    Failure::default()
 }

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::auth::Scopes;
-use crate::client::{Call, Client, target_of};
+use crate::call::{Call, target_of};
+use crate::client::Client;
 use crate::error::{Error, Result};
 
 #[derive(Deserialize)]

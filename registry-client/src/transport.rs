@@ -6,14 +6,15 @@
 //! roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured); proxies come from the environment, but
 //! never for loopback addresses.
 
-use std::sync::OnceLock;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Certificate, Client, Method, Response};
-use url::Url;
+use url::{Origin, Url};
 
 use crate::auth::{is_loopback, is_public};
 use crate::error::{Error, Result, Target};
@@ -35,9 +36,16 @@ pub(crate) struct Outgoing {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) authorization: Option<Bound>,
     pub(crate) body: Option<reqwest::Body>,
     pub(crate) lane: Lane,
+}
+
+/// A credential, and the only origin that it may be sent to.
+#[derive(Clone)]
+pub(crate) struct Bound {
+    pub(crate) origin: Origin,
+    pub(crate) header: HeaderValue,
 }
 
 /// The response at the end of any redirects.
@@ -47,17 +55,36 @@ pub(crate) struct Reply {
     pub(crate) foreign: bool,
 }
 
-/// Counts the bytes of a request body, so that a stalled upload is noticed.
-#[derive(Default)]
-pub(crate) struct Sent(AtomicU64);
+/// Watches the body of an upload: how much of it is sent, and whether its source failed.
+pub(crate) struct Sent {
+    bytes: AtomicU64,
+    total: u64,
+    trouble: Mutex<Option<io::Error>>,
+}
 
 impl Sent {
+    pub(crate) fn new(total: u64) -> Self {
+        Self { bytes: AtomicU64::new(0), total, trouble: Mutex::default() }
+    }
+
     pub(crate) fn add(&self, bytes: usize) {
-        self.0.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the source's error, and gives one to end the request with.
+    pub(crate) fn fail(&self, error: io::Error) -> io::Error {
+        let copy = io::Error::new(error.kind(), error.to_string());
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        copy
+    }
+
+    /// The error that the source ended with.
+    pub(crate) fn trouble(&self) -> Option<io::Error> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -106,7 +133,7 @@ impl Transport {
             .referer(false)
             .retry(reqwest::retry::never());
         builder = match index {
-            0 => builder.tls_certs_merge(self.roots.iter().cloned()).http2_adaptive_window(true),
+            0 => builder.tls_certs_merge(self.roots.iter().cloned()),
             1 => builder.tls_certs_merge(self.roots.iter().cloned()).http1_only(),
             2 => builder.tls_certs_only([]).http1_only(),
             _ => builder.tls_certs_only([]).http1_only().no_proxy(),
@@ -131,8 +158,8 @@ impl Transport {
         for _ in 0..=MAX_REDIRECTS {
             let client = self.client(target, &url, lane)?;
             let mut request = client.request(method.clone(), url.clone()).headers(headers.clone());
-            if let Some(value) = &authorization {
-                request = request.header(AUTHORIZATION, value.clone());
+            if let Some(bound) = authorization.as_ref().filter(|bound| bound.origin == url.origin()) {
+                request = request.header(AUTHORIZATION, bound.header.clone());
             }
             let bodiless = body.is_none();
             if let Some(body) = body.take() {
@@ -182,9 +209,10 @@ impl Transport {
             let now = sent.count();
             quiet = if now == before { quiet + step } else { Duration::ZERO };
             before = now;
-            // Registries hash a large blob before they answer: patience once all is sent is longer,
-            // but from here it cannot be told apart from a stalled connection.
-            if quiet >= self.limits.commit_timeout {
+            // Registries hash a large blob before they answer.
+            let patience =
+                if now < sent.total { self.limits.idle_timeout } else { self.limits.commit_timeout };
+            if quiet >= patience {
                 return Err(SendError::stalled(target, "upload stalled"));
             }
         }

@@ -1,102 +1,30 @@
 //! The requests of one blob upload.
 //!
-//! Wire: `POST …/uploads/` opens a session whose address is in `Location` and changes with each
-//! answer; `PUT ?digest=` ends it, with the whole body or after chunks by `PATCH`. Owns the judgement
-//! of these addresses: to another origin an upload goes only over TLS and without credentials. After a
-//! break the registry is asked how much it has, and the source is opened again there.
+//! Wire: `POST …/uploads/` opens a session, `PUT ?digest=` ends it, with the whole body or after chunks
+//! by `PATCH`. After a break the registry is asked how much it has, and the source is opened again
+//! there. A 401 is answered within [`Upload::send`], as its body cannot be kept for a second try.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use cooper_oci::{Descriptor, Digest};
-use futures_util::{StreamExt as _, TryStreamExt as _};
-use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RANGE};
+use futures_util::StreamExt as _;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, StatusCode};
 use url::Url;
 
-use crate::auth::{Learned, Scopes, is_loopback};
-use crate::client::{Call, Client, MAX_CHALLENGES};
+use crate::auth::{Learned, Scopes};
+use crate::call::{Call, MAX_CHALLENGES};
+use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Target};
 use crate::progress::Direction;
-use crate::push::at_once;
 use crate::retry::{Attempts, Failure};
-use crate::source::BlobSource;
+use crate::session::{Session, accepted, range_end};
+use crate::source::{BlobSource, ByteStream};
 use crate::transport::{Lane, Outgoing, Reply, Sent};
-
-/// An open upload.
-#[derive(Debug, Clone)]
-pub(crate) struct Session {
-    location: Url,
-    /// `OCI-Chunk-Min-Length`.
-    least_chunk_bytes: Option<u64>,
-}
-
-impl Session {
-    /// Reads the answer that opened it.
-    pub(crate) fn opened(endpoint: &Endpoint, target: &Target, reply: &Reply) -> Result<Self> {
-        let headers = reply.response.headers();
-        let location = location(endpoint, reply.response.url(), headers)
-            .map_err(|what| Error::protocol(target, what))?
-            .ok_or_else(|| Error::protocol(target, "upload without a location"))?;
-        let least = headers.get("oci-chunk-min-length").and_then(|v| v.to_str().ok()?.trim().parse().ok());
-        Ok(Self { location, least_chunk_bytes: least })
-    }
-
-    /// Takes the new address of an answer, if it has one.
-    fn moved(&mut self, endpoint: &Endpoint, target: &Target, reply: &Reply) -> Result<()> {
-        let next = location(endpoint, reply.response.url(), reply.response.headers())
-            .map_err(|what| Error::protocol(target, what))?;
-        if let Some(next) = next {
-            self.location = next;
-        }
-        Ok(())
-    }
-
-    /// The address that ends the upload: the digest goes behind whatever query there is.
-    fn ending(&self, digest: &Digest) -> Url {
-        let mut url = self.location.clone();
-        let query = match url.query().filter(|q| !q.is_empty()) {
-            Some(query) => format!("{query}&digest={}", digest.as_str().replace(':', "%3A")),
-            None => format!("digest={}", digest.as_str().replace(':', "%3A")),
-        };
-        url.set_query(Some(&query));
-        url
-    }
-}
-
-/// Judges the `Location` of an answer from `from`.
-fn location(endpoint: &Endpoint, from: &Url, headers: &HeaderMap) -> Result<Option<Url>, &'static str> {
-    let Some(value) = headers.get(LOCATION) else { return Ok(None) };
-    let text = value.to_str().map_err(|_| "upload location is not text")?;
-    let mut url = from.join(text).map_err(|_| "upload location is not a URL")?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err("upload location is not http");
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err("upload location has a user name");
-    }
-    let base = &endpoint.base;
-    if url.origin() == base.origin() || base.scheme() == "http" && url.scheme() == "https" {
-        return Ok(Some(url));
-    }
-    if url.scheme() == "http" && base.scheme() == "https" {
-        // A registry that does not know of the TLS proxy before it.
-        let same = url.host() == base.host() && (url.port().is_none() || url.port() == base.port());
-        if !same || url.set_scheme("https").is_err() || url.set_port(base.port()).is_err() {
-            return Err("upload location without TLS refused");
-        }
-        return Ok(Some(url));
-    }
-    let local = |u: &Url| u.host().is_some_and(|h| is_loopback(&h));
-    if url.scheme() == "http" && !(local(base) && local(&url)) {
-        return Err("upload location on another host without TLS refused");
-    }
-    if local(&url) && !local(base) {
-        return Err("upload location on this machine refused");
-    }
-    Ok(Some(url))
-}
 
 /// How one try of an upload ended.
 pub(crate) enum Step {
@@ -113,6 +41,8 @@ pub(crate) struct Upload<'a> {
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) target: &'a Target,
     pub(crate) descriptor: &'a Descriptor,
+    /// The furthest that any session of this upload came.
+    pub(crate) reached: AtomicU64,
 }
 
 /// Where a chunked upload stands after asking the registry.
@@ -153,7 +83,9 @@ impl Upload<'_> {
                 Ok(Step::Done)
             }
             // The session is gone or not where we thought: a new one may do.
-            404 | 416 => Ok(Step::Failed(at_once(), self.client.inner.refuse(self.target, reply).await)),
+            404 | 416 => {
+                Ok(Step::Failed(Failure::default(), self.client.inner.refuse(self.target, reply).await))
+            }
             _ => self.judge(reply).await,
         }
     }
@@ -184,12 +116,16 @@ impl Upload<'_> {
                         session.moved(self.endpoint, self.target, &reply)?;
                         moved(&session);
                         offset = accepted(&reply, offset, end);
-                        attempts.progress();
+                        // Only what no earlier session reached, or a registry that loses each
+                        // session after its first chunk would be served for ever.
+                        if self.reached.fetch_max(offset, Ordering::Relaxed) < offset {
+                            attempts.progress();
+                        }
                         self.client.observe(Direction::Push, &self.descriptor.digest, offset, size);
                         continue;
                     }
                     404 | 405 | 501 | 400 | 411 | 413 if offset == 0 => return Ok(Step::ChunksRefused),
-                    416 => (at_once(), self.client.inner.refuse(self.target, reply).await),
+                    404 | 416 => (Failure::default(), self.client.inner.refuse(self.target, reply).await),
                     _ => match self.judge(reply).await? {
                         Step::Failed(failure, error) => (failure, error),
                         other => return Ok(other),
@@ -206,7 +142,7 @@ impl Upload<'_> {
                     moved(&session);
                     offset = there;
                 }
-                _ => return Ok(Step::Failed(at_once(), error)),
+                _ => return Ok(Step::Failed(Failure::default(), error)),
             }
         }
         self.end(session).await
@@ -219,7 +155,9 @@ impl Upload<'_> {
         let reply = self.client.inner.call(&call).await?;
         match reply.response.status().as_u16() {
             200..=299 => Ok(Step::Done),
-            404 | 416 => Ok(Step::Failed(at_once(), self.client.inner.refuse(self.target, reply).await)),
+            404 | 416 => {
+                Ok(Step::Failed(Failure::default(), self.client.inner.refuse(self.target, reply).await))
+            }
             _ => self.judge(reply).await,
         }
     }
@@ -265,28 +203,28 @@ impl Upload<'_> {
                 Some(authorization) => Some(authorization),
                 None => inner.authorization(&call).await?,
             };
-            let sent = Arc::new(Sent::default());
+            let sent = Arc::new(Sent::new(part.end - part.start));
             let outgoing = Outgoing {
                 method: call.method.clone(),
                 url: call.url.clone(),
                 headers: headers.clone(),
-                authorization: authorization.as_ref().map(|a| a.header.clone()),
+                authorization: authorization.as_ref().map(|a| a.bound.clone()),
                 body: Some(self.body(source, part.clone(), sent.clone()).await?),
                 lane: call.lane,
             };
             let reply = match inner.transport.send(self.target, outgoing, Some(&sent)).await {
                 Ok(reply) => reply,
                 Err(error) => {
+                    if let Some(trouble) = sent.trouble() {
+                        return Err(Error::local(self.target, "cannot read the blob to push", trouble));
+                    }
                     return match error.failure() {
                         Some(failure) => Ok(Err(Step::Failed(failure, error.into()))),
                         None => Err(error.into()),
                     };
                 }
             };
-            if reply.response.status() != 401
-                || reply.foreign
-                || call.url.origin() != self.endpoint.base.origin()
-            {
+            if reply.response.status() != 401 || reply.foreign || !call.is_home() {
                 return Ok(Ok(reply));
             }
             if challenges == MAX_CHALLENGES {
@@ -312,23 +250,16 @@ impl Upload<'_> {
             .open(part.start)
             .await
             .map_err(|e| Error::local(self.target, "cannot read the blob to push", e))?;
-        let client = self.client.clone();
-        let (digest, total) = (self.descriptor.digest.clone(), self.descriptor.size);
-        let (start, mut left) = (part.start, part.end - part.start);
-        let stream = stream.map_ok(move |mut bytes: Bytes| {
-            bytes.truncate(usize::try_from(left).unwrap_or(usize::MAX));
-            left -= bytes.len() as u64;
-            sent.add(bytes.len());
-            client.observe(Direction::Push, &digest, start + sent.count(), total);
-            bytes
-        });
-        // The rest of the source is not read: a chunk ends in the middle of it.
-        let mut open = part.end - part.start;
-        let stream = stream.take_while(move |next| {
-            let more = open > 0;
-            open -= next.as_ref().map_or(0, |bytes| bytes.len() as u64).min(open);
-            std::future::ready(more)
-        });
+        let feed = Feed {
+            stream,
+            left: part.end - part.start,
+            at: part.start,
+            total: self.descriptor.size,
+            digest: self.descriptor.digest.clone(),
+            client: self.client.clone(),
+            sent,
+        };
+        let stream = futures_util::stream::try_unfold(feed, Feed::next);
         Ok(Body::wrap_stream(stream))
     }
 
@@ -341,10 +272,47 @@ impl Upload<'_> {
         }
         let error = inner.refuse(self.target, reply).await;
         let damaged = error.answer().is_some_and(|a| a.has_code("DIGEST_INVALID"));
-        match failure.or(damaged.then(at_once)) {
+        match failure.or(damaged.then(Failure::default)) {
             Some(failure) => Ok(Step::Failed(failure, error)),
             None => Err(error),
         }
+    }
+}
+
+/// The body of one request, read from its source.
+struct Feed {
+    stream: ByteStream,
+    /// Bytes of this request that are still to come.
+    left: u64,
+    /// Position in the blob.
+    at: u64,
+    total: u64,
+    digest: Digest,
+    client: Client,
+    sent: Arc<Sent>,
+}
+
+impl Feed {
+    /// The next bytes; nothing more once the part is complete, though the source may go on.
+    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let mut bytes = match self.stream.next().await {
+            Some(Ok(bytes)) => bytes,
+            Some(Err(error)) => return Err(self.sent.fail(error)),
+            None => {
+                let error =
+                    io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than its descriptor says");
+                return Err(self.sent.fail(error));
+            }
+        };
+        bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= bytes.len() as u64;
+        self.at += bytes.len() as u64;
+        self.sent.add(bytes.len());
+        self.client.observe(Direction::Push, &self.digest, self.at, self.total);
+        Ok(Some((bytes, self)))
     }
 }
 
@@ -361,22 +329,3 @@ impl Client {
         self.inner.call(&call).await.map(drop)
     }
 }
-
-/// Where the next chunk begins: what the registry says if it can be true, else what we sent.
-fn accepted(reply: &Reply, offset: u64, end: u64) -> u64 {
-    match range_end(reply.response.headers()) {
-        Some(last) if last >= offset && last < end && last > 0 => last + 1,
-        _ => end,
-    }
-}
-
-/// The last byte's position in `Range: 0-99` (some say `bytes=0-99`).
-fn range_end(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get(RANGE)?.to_str().ok()?.trim();
-    let last = text.strip_prefix("bytes=").unwrap_or(text).strip_prefix("0-")?;
-    last.parse::<u64>().ok().filter(|last| *last < u64::MAX)
-}
-
-#[cfg(test)]
-#[path = "upload_tests.rs"]
-mod tests;

@@ -21,7 +21,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Target};
 use crate::limits::Limits;
 use crate::retry::{Attempts, RetryPolicy, Sleeper};
-use crate::transport::Transport;
+use crate::transport::{Bound, Transport};
 
 /// What a request needs to be allowed.
 pub(crate) struct Need<'a> {
@@ -30,10 +30,17 @@ pub(crate) struct Need<'a> {
     pub(crate) scopes: &'a Scopes,
 }
 
+impl Need<'_> {
+    /// A credential for the registry is for its origin only.
+    fn bind(&self, header: HeaderValue) -> Bound {
+        Bound { origin: self.endpoint.base.origin(), header }
+    }
+}
+
 /// A header, and where it came from.
 #[derive(Clone)]
 pub(crate) struct Authorization {
-    pub(crate) header: HeaderValue,
+    pub(crate) bound: Bound,
     source: Source,
 }
 
@@ -174,7 +181,7 @@ impl Authenticator {
             // A refresh token is not for the registry.
             Some(Credential::IdentityToken { .. }) | None => return Ok(None),
         };
-        Ok(Some(Authorization { header, source }))
+        Ok(Some(Authorization { bound: need.bind(header), source }))
     }
 
     async fn bearer(
@@ -189,7 +196,7 @@ impl Authenticator {
         let credential = self.credential(need).await?;
         if let Some(Credential::RegistryToken(secret)) = &credential {
             let header = token::bearer_header(need.target, secret)?;
-            return Ok(Authorization { header, source: Source::Static });
+            return Ok(Authorization { bound: need.bind(header), source: Source::Static });
         }
         let base: &Url = &need.endpoint.base;
         let url =
@@ -221,8 +228,8 @@ impl Authenticator {
         if let Some(token) = held.as_ref().filter(|t| t.use_until > Instant::now()) {
             let header = token::bearer_header(need.target, &token.secret)?;
             // Unless it is the very token that was just refused, it is good.
-            if refused.is_none_or(|r| r.header != header) {
-                return Ok(Authorization { header, source });
+            if refused.is_none_or(|r| r.bound.header != header) {
+                return Ok(Authorization { bound: need.bind(header), source });
             }
         }
         *held = None;
@@ -230,7 +237,7 @@ impl Authenticator {
         let token = token::fetch(means.transport, means.limits, attempts, &request).await?;
         let header = token::bearer_header(need.target, &token.secret)?;
         *held = Some(token);
-        Ok(Authorization { header, source })
+        Ok(Authorization { bound: need.bind(header), source })
     }
 }
 

@@ -19,7 +19,7 @@ use crate::error::{Answer, Error, Result, Target};
 use crate::limits::Limits;
 use crate::retry::{Attempts, Failure};
 use crate::secret::Secret;
-use crate::transport::{Lane, Outgoing, Reply, Transport};
+use crate::transport::{Bound, Lane, Outgoing, Reply, Transport};
 
 const CLIENT_ID: &str = "cooper";
 /// What the specification says a token lives at least.
@@ -125,7 +125,10 @@ fn get(request: &TokenRequest<'_>) -> Result<Outgoing> {
         }
     }
     let authorization = match basic {
-        Some((username, password)) => Some(basic_header(request.target, username, password)?),
+        Some((username, password)) => {
+            let header = basic_header(request.target, username, password)?;
+            Some(Bound { origin: request.realm.origin(), header })
+        }
         None => None,
     };
     Ok(Outgoing {

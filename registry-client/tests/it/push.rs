@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use cooper_oci::{Digest, media};
-use cooper_registry_client::{Cancel, ErrorKind, PushOptions, Pushed};
+use cooper_registry_client::{Cancel, ErrorKind, PushOptions, Pushed, ReadSource};
 
 use crate::common::fake::{Fake, Reply, usual};
 use crate::common::{builder, layer, manifest, noise, reference};
@@ -315,4 +315,84 @@ async fn an_immutable_tag_is_fine_if_it_is_what_we_push() {
     client.push_manifest(&image, media::OCI_MANIFEST, bytes).await.unwrap();
     let other = manifest(&layer(b"c"), &layer(b"other"));
     assert!(client.push_manifest(&image, media::OCI_MANIFEST, other).await.is_err());
+}
+
+#[tokio::test]
+async fn another_origin_cannot_ask_for_credentials() {
+    let blob = noise(1000);
+    let evil = Fake::start(|r, c| {
+        let ask = Reply::new(401).header("www-authenticate", "Basic realm=x");
+        Some(if r.method == "PATCH" && c.nth(r) == 1 { Reply::new(202) } else { ask })
+    })
+    .await;
+    let there = evil.address;
+    let fake = Fake::start(move |r, _| {
+        if r.header("authorization").is_none() {
+            return Some(Reply::new(401).header("www-authenticate", "Basic realm=x"));
+        }
+        (r.method == "POST").then(|| Reply::new(202).header("location", format!("http://{there}/up")))
+    })
+    .await;
+    let host = fake.address.to_string();
+    let password = cooper_registry_client::Secret::new("hunter2");
+    let credential = cooper_registry_client::Credential::Basic { username: "ann".into(), password };
+    let client = builder().credential(&host, credential).build();
+    for options in [chunks(1000), chunks(500), PushOptions::default()] {
+        let source = Bytes::from(blob.clone());
+        client.push_blob(&reference(&host, "x:1"), &layer(&blob), &source, &options).await.unwrap_err();
+    }
+    assert!(evil.log().len() >= 3);
+    assert!(evil.log().iter().all(|r| r.header("authorization").is_none()));
+}
+
+#[tokio::test]
+async fn a_source_that_fails_is_the_callers_error() {
+    let fake = Fake::start(|_, _| None).await;
+    let image = reference(fake.address, "x:1");
+    let client = builder().build();
+    let blob = noise(500_000);
+    let short = Bytes::from(blob[..400_000].to_vec());
+    for options in [PushOptions::default(), chunks(100_000)] {
+        let error = client.push_blob(&image, &layer(&blob), &short, &options).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Local, "{error}");
+    }
+    let broken =
+        ReadSource(|_| -> std::io::Result<std::io::Empty> { Err(std::io::ErrorKind::NotFound.into()) });
+    let error = client.push_blob(&image, &layer(&blob), &broken, &PushOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Local, "{error}");
+    assert!(fake.content().uploads.is_empty());
+}
+
+#[tokio::test]
+async fn bodies_that_never_get_through_become_chunks() {
+    let blob = noise(17 << 20);
+    let fake = Fake::start_cutting(
+        |_, _| None,
+        |r, _| (r.method == "PUT" && r.header("content-length") != Some("0")).then_some(1000),
+    )
+    .await;
+    let image = reference(fake.address, "x:1");
+    let client = builder().build();
+    client
+        .push_blob(&image, &layer(&blob), &Bytes::from(blob.clone()), &PushOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(fake.requests("PATCH", "").len(), 2);
+    assert!(fake.content().blobs[layer(&blob).digest.as_str()] == blob);
+}
+
+#[tokio::test]
+async fn a_registry_that_loses_every_session_is_given_up() {
+    let blob = noise(30_000);
+    let fake = Fake::start(|r, c| {
+        // The first chunk of each session is taken, nothing after it.
+        (r.method == "PATCH" && c.nth(r) > 1 || r.is("GET", "upload-")).then(|| Reply::new(404))
+    })
+    .await;
+    let image = reference(fake.address, "x:1");
+    let source = Bytes::from(blob.clone());
+    let error =
+        builder().build().push_blob(&image, &layer(&blob), &source, &chunks(10_000)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!((2..=7).contains(&fake.requests("POST", "").len()));
 }

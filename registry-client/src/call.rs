@@ -1,0 +1,238 @@
+//! The way every request takes.
+//!
+//! [`Inner::call`] answers challenges and tries again; operations say what they want in a [`Call`] and
+//! get an answer that is not a passing failure. Only uploads, whose bodies are streams, send by
+//! themselves. Locks: short std mutexes round maps; none is held while anything waits.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use cooper_oci::Reference;
+use reqwest::Method;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use crate::auth::{Authenticator, Authorization, Learned, Means, Need, Scopes};
+use crate::endpoint::Endpoint;
+use crate::error::{Answer, Error, Result, Target};
+use crate::limits::Limits;
+use crate::retry::{Attempts, Failure, Pacer, RetryPolicy, Sleeper, retry_after};
+use crate::transport::{Lane, Outgoing, Reply, Transport};
+
+/// What clones of a client share.
+pub(crate) struct Inner {
+    pub(crate) transport: Transport,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) limits: Limits,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) sleeper: Arc<dyn Sleeper>,
+    pub(crate) pacer: Pacer,
+    pub(crate) insecure: Vec<String>,
+    pub(crate) slots: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Held while a blob is pushed: a second push of it waits, and then finds it.
+    pub(crate) pushes: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// One request as an operation sees it.
+pub(crate) struct Call<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) target: &'a Target,
+    pub(crate) scopes: Scopes,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    /// Media type and bytes.
+    pub(crate) body: Option<(HeaderValue, Bytes)>,
+    pub(crate) lane: Lane,
+}
+
+impl<'a> Call<'a> {
+    pub(crate) fn new(
+        endpoint: &'a Endpoint,
+        target: &'a Target,
+        scopes: Scopes,
+        method: Method,
+        url: Url,
+    ) -> Self {
+        Self { endpoint, target, scopes, method, url, headers: HeaderMap::new(), body: None, lane: Lane::Api }
+    }
+
+    /// Whether it goes to the registry's own origin; an upload's address may be elsewhere.
+    pub(crate) fn is_home(&self) -> bool {
+        self.url.origin() == self.endpoint.base.origin()
+    }
+
+    /// Sends `Content-Length: 0`, without which some servers refuse a POST or PUT.
+    pub(crate) fn empty_body(&mut self) {
+        self.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}
+
+/// How often a 401 is answered within one call: once for the first challenge, once for a token that
+/// was refused.
+pub(crate) const MAX_CHALLENGES: u32 = 2;
+
+impl Inner {
+    pub(crate) fn attempts(&self) -> Attempts<'_> {
+        Attempts::new(&self.policy, self.sleeper.as_ref())
+    }
+
+    fn means(&self) -> Means<'_> {
+        Means {
+            transport: &self.transport,
+            limits: &self.limits,
+            policy: &self.policy,
+            sleeper: self.sleeper.as_ref(),
+        }
+    }
+
+    /// Room for one more blob transfer with this registry.
+    pub(crate) fn slot(&self, endpoint: &Endpoint) -> Arc<Semaphore> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || Arc::new(Semaphore::new(self.limits.transfers.max(1)));
+        slots.entry(endpoint.origin()).or_insert_with(make).clone()
+    }
+
+    /// The lock that makes pushes of one blob to one repository take turns.
+    pub(crate) fn push_lock(&self, target: &Target) -> Arc<tokio::sync::Mutex<()>> {
+        let mut pushes = self.pushes.lock().unwrap_or_else(PoisonError::into_inner);
+        pushes.retain(|_, lock| Arc::strong_count(lock) > 1);
+        pushes.entry(target.to_string()).or_default().clone()
+    }
+
+    /// The header for a request to the registry itself; none for another origin.
+    pub(crate) async fn authorization(&self, call: &Call<'_>) -> Result<Option<Authorization>> {
+        if !call.is_home() {
+            return Ok(None);
+        }
+        let need = Need { endpoint: call.endpoint, target: call.target, scopes: &call.scopes };
+        self.authenticator.authorize(self.means(), &need).await
+    }
+
+    /// What to do about a 401.
+    pub(crate) async fn learn(
+        &self,
+        call: &Call<'_>,
+        headers: &HeaderMap,
+        used: Option<&Authorization>,
+    ) -> Result<Learned> {
+        let need = Need { endpoint: call.endpoint, target: call.target, scopes: &call.scopes };
+        self.authenticator.learn(self.means(), &need, headers, used).await
+    }
+
+    /// Waits if the registry asked all of us to.
+    pub(crate) async fn pace(&self, endpoint: &Endpoint) {
+        self.pacer.wait(&endpoint.origin(), &self.sleeper).await;
+    }
+
+    pub(crate) fn slow_down(&self, endpoint: &Endpoint, failure: &Failure) {
+        if let Some(pause) = failure.retry_after.filter(|p| *p <= self.policy.longest_retry_after) {
+            self.pacer.slow_down(&endpoint.origin(), pause);
+        }
+    }
+
+    /// Sends a request until there is an answer that trying again would not change.
+    pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Reply> {
+        let mut attempts = self.attempts();
+        let mut challenges = 0;
+        let mut learned: Option<Authorization> = None;
+        loop {
+            self.pace(call.endpoint).await;
+            let authorization = match learned.take() {
+                Some(authorization) => Some(authorization),
+                None => self.authorization(call).await?,
+            };
+            let mut headers = call.headers.clone();
+            if let Some((media_type, _)) = &call.body {
+                headers.insert(CONTENT_TYPE, media_type.clone());
+            }
+            let outgoing = Outgoing {
+                method: call.method.clone(),
+                url: call.url.clone(),
+                headers,
+                authorization: authorization.as_ref().map(|a| a.bound.clone()),
+                body: call.body.as_ref().map(|(_, bytes)| bytes.clone().into()),
+                lane: call.lane,
+            };
+            let reply = match self.transport.send(call.target, outgoing, None).await {
+                Ok(reply) => reply,
+                Err(error) => match error.failure() {
+                    Some(failure) if attempts.again(&failure).await => continue,
+                    _ => return Err(error.into()),
+                },
+            };
+            let status = reply.response.status();
+            if status == 401 && !reply.foreign && call.is_home() {
+                if challenges == MAX_CHALLENGES {
+                    return Err(self.still_refused(call.target, reply, authorization.as_ref()).await);
+                }
+                challenges += 1;
+                let headers = reply.response.headers().clone();
+                match self.learn(call, &headers, authorization.as_ref()).await? {
+                    Learned::Retry(authorization) => learned = Some(authorization),
+                    Learned::GiveUp(why) => return Err(self.unauthorized(call.target, reply, why).await),
+                }
+                continue;
+            }
+            let Some(failure) = Failure::of_answer(status, reply.response.headers()) else {
+                return Ok(reply);
+            };
+            let error = self.refuse(call.target, reply).await;
+            self.slow_down(call.endpoint, &failure);
+            if !attempts.again(&failure).await {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Turns an answer that was not hoped for into an error.
+    pub(crate) async fn refuse(&self, target: &Target, reply: Reply) -> Error {
+        let status = reply.response.status().as_u16();
+        let retry_after = retry_after(reply.response.headers());
+        let answer = Box::new(self.answer(target, reply).await);
+        let target = target.boxed();
+        match status {
+            // A 401 that comes here was answered with a token that did not help.
+            401 | 403 => Error::Denied { target, answer },
+            404 | 410 => Error::NotFound { target, answer },
+            429 => Error::RateLimited { target, retry_after, answer },
+            _ => Error::Status { target, answer },
+        }
+    }
+
+    /// A 401 in spite of a fresh token.
+    pub(crate) async fn still_refused(
+        &self,
+        target: &Target,
+        reply: Reply,
+        used: Option<&Authorization>,
+    ) -> Error {
+        if used.is_some_and(Authorization::is_anonymous) {
+            let why = "not found, or not open without credentials".to_owned();
+            return self.unauthorized(target, reply, why).await;
+        }
+        self.refuse(target, reply).await
+    }
+
+    pub(crate) async fn unauthorized(&self, target: &Target, reply: Reply, why: String) -> Error {
+        let answer = self.answer(target, reply).await;
+        Error::Auth { target: target.boxed(), reason: format!("{why} ({answer})") }
+    }
+
+    async fn answer(&self, target: &Target, reply: Reply) -> Answer {
+        let status = reply.response.status().as_u16();
+        let body = self.transport.beginning(target, reply.response, self.limits.error_bytes).await;
+        Answer::parse(status, &body)
+    }
+}
+
+/// The target of an operation on a reference.
+pub(crate) fn target_of(reference: &Reference, object: impl ToString) -> Target {
+    Target {
+        registry: reference.registry.clone(),
+        repository: reference.repository.clone(),
+        object: object.to_string(),
+    }
+}
