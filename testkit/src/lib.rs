@@ -1,1 +1,42 @@
-//! (skeleton)
+//! What Cooper's tests share: a scratch store with the `cooper` binary, a real registry, an unprivileged user, the
+//! files of `testdata/`.
+//!
+//! Drives programs from outside; knows no other crate of the workspace. Panics where a test would `unwrap`; where the
+//! machine lacks something, says so on standard output and gives `None`, and the test returns.
+
+mod command;
+mod context;
+mod registry;
+mod unprivileged;
+
+use std::path::{Path, PathBuf};
+
+pub use command::{Output, find_program, program};
+pub use context::{Context, cooper_binary};
+pub use registry::{PASSWORD, Registry, USER};
+pub use unprivileged::Unprivileged;
+
+/// A file or directory of `testdata/`.
+pub fn testdata(name: &str) -> PathBuf {
+    let path = workspace().join("testdata").join(name);
+    assert!(path.exists(), "{} does not exist", path.display());
+    path
+}
+
+/// The root of the repository.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("testkit/ stands in the workspace")
+}
+
+/// Whether this process is root.
+pub fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("/proc is mounted");
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    uids.and_then(|uids| uids.split_whitespace().nth(1)) == Some("0")
+}
+
+/// Says why a test does not run.
+#[expect(clippy::print_stdout, reason = "tests talk on standard output")]
+pub fn skip(reason: &str) {
+    println!("skipped: {reason}");
+}
