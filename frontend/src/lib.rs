@@ -8,6 +8,7 @@ pub mod expand;
 pub mod gopath;
 pub mod graph;
 mod instruction;
+pub mod lint;
 pub mod parser;
 pub mod plan;
 pub mod print;

@@ -199,7 +199,7 @@ fn shared_line() -> impl Strategy<Value = String> {
         words().prop_map(|a| format!("ONBUILD RUN {a}")),
         ("[A-Z]{3}", prop::collection::vec("[a-z $]{0,8}", 0..3), any::<bool>()).prop_map(
             |(end, body, quoted)| {
-                let body: String = body.iter().map(|line| format!("{line}\n")).collect();
+                let body: String = body.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
                 let marker = if quoted { format!("\"{end}\"") } else { end.clone() };
                 format!("RUN --network=none <<{marker}\n{body}{end}")
             }

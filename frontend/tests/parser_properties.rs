@@ -34,7 +34,7 @@ fn without_spans(file: &Dockerfile) -> String {
 }
 
 fn line_of(text: &[u8], offset: usize) -> usize {
-    1 + text[..offset].iter().filter(|byte| **byte == b'\n').count()
+    text[..offset].split(|byte| *byte == b'\n').count()
 }
 
 fn check_spans(text: &[u8], file: &Dockerfile) {
@@ -155,7 +155,8 @@ fn line() -> impl Strategy<Value = String> {
         "\nE F\n",
     ]);
     (keyword, prop::collection::vec((blank, piece()), 0..5), end).prop_map(|(keyword, pieces, end)| {
-        let pieces: String = pieces.into_iter().map(|(blank, piece)| format!("{blank}{piece}")).collect();
+        let pieces: String =
+            pieces.into_iter().flat_map(|(blank, piece)| [blank.to_owned(), piece]).collect();
         format!("{keyword}{pieces}{end}")
     })
 }
@@ -215,7 +216,7 @@ fn good_dockerfile() -> impl Strategy<Value = String> {
     let end = prop::sample::select(vec!["\n", "\n", "\r\n", " \t\n"]);
     let head = prop::sample::select(vec!["", "# escape=`\n", "# check=skip=A,B\n", "ARG v=1\n", "# c\n"]);
     (head, prop::collection::vec((line, end), 0..8)).prop_map(|(head, lines)| {
-        let lines: String = lines.into_iter().map(|(line, end)| format!("{line}{end}")).collect();
+        let lines: String = lines.into_iter().flat_map(|(line, end)| [line, end]).collect();
         format!("{head}FROM x\n{lines}")
     })
 }

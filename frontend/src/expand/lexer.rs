@@ -99,8 +99,7 @@ impl Run<'_> {
         let mut value = String::new();
         let mut words = Vec::new();
         self.word.clear();
-        loop {
-            let Some(&c) = self.chars.peek() else { break };
+        while let Some(&c) = self.chars.peek() {
             if stop == Some(c) {
                 self.chars.next();
                 self.end_word(&mut words);
