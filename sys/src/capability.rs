@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::OnceLock;
 
+use crate::process::prctl;
 use crate::{Error, Result};
 
 /// CAP_SYS_ADMIN.
@@ -74,12 +75,9 @@ pub fn set(sets: Sets) -> Result<()> {
 /// Takes every capability that is not in `keep` out of the bounding set, for ever.
 pub fn limit_bounding_set(keep: u64) -> Result<()> {
     for number in known() {
-        if keep & (1 << number) == 0 && read_bounding(number) == 1 {
-            // SAFETY: no memory is passed.
-            let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) };
-            if result != 0 {
-                return Err(Error::new("drop capability", number.to_string(), io::Error::last_os_error()));
-            }
+        let drop = keep & (1 << number) == 0 && read_bounding(number) == 1;
+        if drop && prctl(libc::PR_CAPBSET_DROP, number.into(), 0) != 0 {
+            return Err(Error::new("drop capability", number.to_string(), io::Error::last_os_error()));
         }
     }
     Ok(())
@@ -92,9 +90,7 @@ pub fn bounding_set() -> u64 {
 
 /// Empties the ambient set.
 pub fn clear_ambient() -> Result<()> {
-    // SAFETY: no memory is passed.
-    let result = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
-    if result == 0 {
+    if ambient(libc::PR_CAP_AMBIENT_CLEAR_ALL, 0) == 0 {
         Ok(())
     } else {
         Err(Error::new("clear", "ambient capabilities", io::Error::last_os_error()))
@@ -104,9 +100,8 @@ pub fn clear_ambient() -> Result<()> {
 /// Adds to the ambient set what is both permitted and inheritable; others are left out.
 pub fn raise_ambient(mask: u64) {
     for number in known().filter(|number| mask & (1 << number) != 0) {
-        let raise = libc::PR_CAP_AMBIENT_RAISE;
-        // SAFETY: no memory is passed. A refusal leaves the set as it was.
-        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, libc::c_ulong::from(number), 0, 0) };
+        // A refusal leaves the set as it was.
+        ambient(libc::PR_CAP_AMBIENT_RAISE, number);
     }
 }
 
@@ -118,6 +113,9 @@ fn known() -> std::ops::Range<u32> {
 }
 
 fn read_bounding(number: u32) -> i32 {
-    // SAFETY: no memory is passed.
-    unsafe { libc::prctl(libc::PR_CAPBSET_READ, libc::c_ulong::from(number), 0, 0, 0) }
+    prctl(libc::PR_CAPBSET_READ, number.into(), 0)
+}
+
+fn ambient(operation: libc::c_int, number: u32) -> i32 {
+    prctl(libc::PR_CAP_AMBIENT, libc::c_ulong::from(operation.unsigned_abs()), number.into())
 }

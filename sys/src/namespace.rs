@@ -78,6 +78,8 @@ pub fn loopback_up() -> Result<()> {
         None,
     )
     .at("socket", "lo")?;
+    // The type differs between C libraries, and not always in the same way as that of libc's constant.
+    const SIOCSIFFLAGS: libc::Ioctl = 0x8914;
     // SAFETY: an ifreq of zeros is valid; the name "lo" fits with its zero at the end; the flags member is the one that
     // SIOCSIFFLAGS reads.
     let result = unsafe {
@@ -86,7 +88,7 @@ pub fn loopback_up() -> Result<()> {
         #[allow(clippy::cast_possible_truncation, reason = "IFF_UP and IFF_RUNNING fit")]
         let flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
         request.ifr_ifru.ifru_flags = flags;
-        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request)
+        libc::ioctl(socket.as_raw_fd(), SIOCSIFFLAGS, &raw const request)
     };
     if result == 0 { Ok(()) } else { Err(Error::new("bring up", "lo", io::Error::last_os_error())) }
 }

@@ -207,6 +207,14 @@ pub fn set_uid(uid: u32, keep_capabilities: bool) -> Result<()> {
     if result == 0 { Ok(()) } else { Err(Error::new("setuid", uid.to_string(), io::Error::last_os_error())) }
 }
 
+/// prctl(2) for options whose arguments are numbers. All five are passed at full width, as the kernel checks those that
+/// an option does not use.
+pub(crate) fn prctl(option: libc::c_int, first: libc::c_ulong, second: libc::c_ulong) -> libc::c_int {
+    let none: libc::c_ulong = 0;
+    // SAFETY: callers use only options that take no pointer.
+    unsafe { libc::prctl(option, first, second, none, none) }
+}
+
 /// Effective user of this process.
 pub fn effective_uid() -> u32 {
     rustix::process::geteuid().as_raw()

@@ -22,8 +22,6 @@ const ALLOWED: &str = include_str!("allowed.txt");
 
 /// Allowed beside the list on every architecture: for kernels since 4.8 (tracing) and by CAP_SYS_CHROOT.
 const ALLOWED_TOO: [&str; 4] = ["chroot", "process_vm_readv", "process_vm_writev", "ptrace"];
-/// Allowed beside the list on x86.
-const ALLOWED_X86: [&str; 2] = ["arch_prctl", "modify_ldt"];
 
 /// Flags of clone(2) that make namespaces: mount, cgroup, UTS, IPC, user, PID, network.
 const CLONE_NAMESPACES: u32 = 0x7e02_0000;
@@ -43,6 +41,8 @@ pub fn filter() -> Option<Vec<Instruction>> {
 
 #[cfg(target_arch = "x86_64")]
 fn abis() -> Vec<Abi> {
+    /// Allowed beside the list.
+    const ALLOWED_X86: [&str; 2] = ["arch_prctl", "modify_ldt"];
     const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
     const AUDIT_ARCH_I386: u32 = 0x4000_0003;
     vec![
