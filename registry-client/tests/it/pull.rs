@@ -326,3 +326,18 @@ async fn a_cancelled_client_does_nothing_more() {
     assert_eq!(error.kind(), ErrorKind::Cancelled);
     assert!(fake.log().is_empty());
 }
+
+#[tokio::test]
+async fn a_silent_transfer_is_left_and_gone_on_with() {
+    let blob = noise(100_000);
+    let fake = Fake::start(|r, c| {
+        let reply = usual(c, r);
+        Some(if c.nth(r) == 1 { reply.stall(30_000) } else { reply })
+    })
+    .await;
+    fake.content().add(&blob);
+    let limits = Limits { idle_timeout: Duration::from_millis(100), slowest_bytes: 0, ..Limits::default() };
+    let client = builder().limits(limits).build();
+    assert!(client.pull_bytes(&reference(fake.address, "x:1"), &layer(&blob)).await.unwrap() == blob);
+    assert_eq!(fake.log()[1].header("range"), Some("bytes=30000-"));
+}

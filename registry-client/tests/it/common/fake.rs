@@ -45,6 +45,8 @@ pub struct Reply {
     cut: Option<usize>,
     /// Says this length, whatever the body is.
     length: Option<usize>,
+    /// Then keeps the connection open and silent.
+    stall: bool,
 }
 
 impl Reply {
@@ -65,6 +67,11 @@ impl Reply {
     pub fn cut(mut self, bytes: usize) -> Self {
         self.cut = Some(bytes);
         self
+    }
+
+    pub fn stall(mut self, bytes: usize) -> Self {
+        self.stall = true;
+        self.cut(bytes)
     }
 
     pub fn length(mut self, bytes: usize) -> Self {
@@ -221,6 +228,9 @@ async fn write_reply(stream: &mut BufReader<TcpStream>, request: &Request, reply
         stream.write_all(&reply.body[..end]).await.ok()?;
     }
     stream.flush().await.ok()?;
+    if reply.stall {
+        std::future::pending::<()>().await;
+    }
     (reply.cut.is_none() && reply.length.is_none()).then_some(())
 }
 
