@@ -1,0 +1,3 @@
+package hello
+
+func Greeting() string { return "hello" }

@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "listening on IPv6, too"

@@ -1,0 +1,3 @@
+const router = require("router");
+
+    router.get("/health", (_, answer) => answer.end("ok"));

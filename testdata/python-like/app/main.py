@@ -1,0 +1,3 @@
+def app(environment, start):
+    start("200 OK", [])
+    return [b"hello"]
