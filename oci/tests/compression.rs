@@ -1,10 +1,14 @@
 //! Compression: stable bytes, readable by others, and wary decoders.
 #![allow(clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "programs as oracles")]
 
 use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
 
-use cooper_oci::compress::{Compression, Decoder, Detected, auto_decoder, decoder, detect, encoder};
+use cooper_oci::Digest;
+use cooper_oci::compress::{
+    Compression, Decoder, Detected, auto_decoder, compressor_id, decoder, detect, encoder,
+};
 
 /// Text-like data that compresses, with stretches that do not.
 fn sample(length: usize) -> Vec<u8> {
@@ -223,5 +227,27 @@ fn a_failing_sink_is_reported() {
         let mut encoder = encoder(Full, Compression::Gzip, None, threads).unwrap();
         let result = encoder.write_all(&sample(1 << 24)).and_then(|()| encoder.finish().map(|_| ()));
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+}
+
+#[test]
+fn compressed_bytes_are_pinned_to_the_compressor_id() {
+    // If a new version of a library changes these, `compressor_id` must change with them.
+    let data = sample(3_000_000);
+    for (compression, id, digest) in [
+        (
+            Compression::Gzip,
+            "gzip/zlib-rs-0.6/6/1MiB",
+            "sha256:3db3e8befdc69d9d205b934a78f5f4574d88340e1db31cab463c0dc7eed5d84a",
+        ),
+        (
+            Compression::Zstd,
+            "zstd/1.5.7/3",
+            "sha256:b9e8c8fb169d412e762aa1ba53136564eb678821ef05b17c43c55bbb6cced967",
+        ),
+    ] {
+        assert_eq!(compressor_id(compression, None), id);
+        let bytes = compress(&data, compression, None, 2, 65_536);
+        assert_eq!(Digest::sha256_of(&bytes).as_str(), digest, "{id}");
     }
 }

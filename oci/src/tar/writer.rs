@@ -21,12 +21,15 @@ pub struct Writer<W> {
     /// Zeros that follow them.
     padding: u64,
     position: u64,
+    buffer: Vec<u8>,
 }
+
+const BUFFER: usize = 128 * 1024;
 
 impl<W: Write> Writer<W> {
     /// Starts an archive. Times are cut to whole seconds.
     pub fn new(inner: W) -> Self {
-        Self { inner, nanoseconds: false, left: 0, padding: 0, position: 0 }
+        Self { inner, nanoseconds: false, left: 0, padding: 0, position: 0, buffer: Vec::new() }
     }
 
     /// Whether to keep fractions of seconds, which takes a PAX header for each member that has one.
@@ -67,9 +70,21 @@ impl<W: Write> Writer<W> {
 
     /// Writes the data of the current member from a reader, of which it takes no more than it needs.
     pub fn write_data(&mut self, data: &mut (impl Read + ?Sized)) -> io::Result<()> {
-        let copied = io::copy(&mut data.take(self.left), &mut self.inner)?;
-        self.position += copied;
-        self.left -= copied;
+        if self.left > 0 {
+            self.buffer.resize(BUFFER, 0);
+        }
+        while self.left > 0 {
+            let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(BUFFER);
+            let got = match data.read(&mut self.buffer[..wanted]) {
+                Ok(0) => break,
+                Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.inner.write_all(&self.buffer[..got])?;
+            self.position += got as u64;
+            self.left -= got as u64;
+        }
         if self.left > 0 {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
