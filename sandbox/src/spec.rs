@@ -130,16 +130,17 @@ impl Mount {
 }
 
 impl Spec {
-    /// Every path on which the container mounts something and that has to be in the root beforehand, sorted.
-    ///
-    /// What is missing there gets made at start, and would stay in the layer: a caller that wants no trace puts stubs
-    /// for them below the writable layer. Targets inside another mount are left out.
+    /// [`mount_targets`] of this container.
     pub fn mount_targets(&self) -> Vec<(PathBuf, TargetKind)> {
         mount_targets(&self.mounts)
     }
 }
 
-/// What [`Spec::mount_targets`] gives for these mounts.
+/// Every path on which a container with these mounts has something mounted and that must be in its root beforehand,
+/// sorted.
+///
+/// What is missing there gets made at start, and would stay in the layer: a caller that wants no trace puts stubs for them
+/// below the writable layer. Targets inside another mount are left out.
 pub fn mount_targets(mounts: &[Mount]) -> Vec<(PathBuf, TargetKind)> {
     let mut all: Vec<(PathBuf, TargetKind)> =
         DEFAULT_TARGETS.iter().map(|(path, kind)| (PathBuf::from(path), *kind)).collect();

@@ -16,6 +16,8 @@ pub const TESTS: &[Test] = &[
     ("namespaces_are_its_own", namespaces_are_its_own),
     ("the_root_of_the_host_is_out_of_reach", the_root_of_the_host_is_out_of_reach),
     ("capabilities_and_filter_are_in_force", capabilities_and_filter_are_in_force),
+    #[cfg(target_arch = "x86_64")]
+    ("programs_of_32_bits_run_under_their_own_filter", programs_of_32_bits_run_under_their_own_filter),
     ("another_user_has_no_capabilities", another_user_has_no_capabilities),
     ("namespaces_and_mounts_are_refused", namespaces_and_mounts_are_refused),
     ("default_mounts_have_their_options", default_mounts_have_their_options),
@@ -85,6 +87,44 @@ fn capabilities_and_filter_are_in_force(_: Level) {
         "Seccomp_filters:\t1",
     ] {
         assert!(text.lines().any(|line| line == expected), "{expected} is not in {text}");
+    }
+}
+
+/// A program for i386 that writes "ok", asks for a user namespace, and exits with the error's number.
+#[cfg(target_arch = "x86_64")]
+fn program_of_32_bits() -> Vec<u8> {
+    const BASE: u32 = 0x0804_8000;
+    const HEADERS: u32 = 52 + 32;
+    let mut code = vec![0xb8, 4, 0, 0, 0, 0xbb, 1, 0, 0, 0, 0xb9]; // eax = write, ebx = 1, ecx = text
+    code.extend((BASE + HEADERS + 46).to_le_bytes());
+    code.extend([0xba, 3, 0, 0, 0, 0xcd, 0x80]); // edx = 3
+    code.extend([0xb8, 0x36, 1, 0, 0, 0xbb, 0, 0, 0, 0x10, 0xcd, 0x80]); // eax = unshare, ebx = CLONE_NEWUSER
+    code.extend([0xf7, 0xd8, 0x89, 0xc3, 0xb8, 1, 0, 0, 0, 0xcd, 0x80]); // ebx = -eax, eax = exit
+    code.resize(46, 0x90);
+    code.extend(b"ok\n");
+    let size = HEADERS + u32::try_from(code.len()).unwrap();
+    let mut elf = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x03\0\x01\0\0\0".to_vec();
+    for word in [BASE + HEADERS, 52, 0, 0, 0x0020_0034, 0x0000_0001, 0] {
+        elf.extend(word.to_le_bytes());
+    }
+    for word in [1, 0, BASE, BASE, size, size, 5, 0x1000] {
+        elf.extend(word.to_le_bytes());
+    }
+    elf.extend(code);
+    elf
+}
+
+#[cfg(target_arch = "x86_64")]
+fn programs_of_32_bits_run_under_their_own_filter(_: Level) {
+    let mut case = Case::with("", |root| {
+        std::fs::write(root.lower("program"), program_of_32_bits()).unwrap();
+        std::fs::set_permissions(root.lower("program"), Permissions::from_mode(0o755)).unwrap();
+    });
+    case.spec.argv = vec!["/program".into()];
+    match case.try_run() {
+        Ok((status, text, _)) => assert_eq!((status, text.as_str()), (ExitStatus::Code(1), "ok\n")),
+        Err(Error::Exec { message, .. }) => println!("SKIPPED: {message}"),
+        Err(e) => panic!("{e}"),
     }
 }
 
