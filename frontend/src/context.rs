@@ -86,7 +86,8 @@ pub fn normalize_name(name: &str) -> Result<String, ContextError> {
     let reference: Reference =
         image.parse().map_err(|source| ContextError::Name { name: name.to_owned(), source })?;
     let familiar = reference.familiar();
-    let platform = platform.map(|text| Platform::parse(text).map_or_else(|_| text.to_owned(), |p| p.to_string()));
+    let platform =
+        platform.map(|text| Platform::parse(text).map_or_else(|_| text.to_owned(), |p| p.to_string()));
     Ok(match platform {
         Some(platform) => format!("{familiar}::{platform}"),
         None => familiar,
@@ -143,7 +144,10 @@ mod tests {
             ("docker-image://scratch", NamedContext::Scratch),
             ("docker-image://alpine:3", image("alpine:3")),
             ("https://example.invalid/x.tar", NamedContext::Http("https://example.invalid/x.tar".into())),
-            ("https://example.invalid/x.git#main", NamedContext::Git("https://example.invalid/x.git#main".into())),
+            (
+                "https://example.invalid/x.git#main",
+                NamedContext::Git("https://example.invalid/x.git#main".into()),
+            ),
             ("git@example.invalid:a/b", NamedContext::Git("git@example.invalid:a/b".into())),
             ("target:base", NamedContext::Target("base".into())),
         ] {
@@ -184,7 +188,8 @@ mod tests {
             [("a", NamedContext::Scratch), ("a::linux/arm64", NamedContext::Local("arm".into()))]
                 .map(|(name, context)| (name.to_owned(), context))
                 .into();
-        let find = |name, arch| lookup(&contexts, name, &Platform::new("linux", arch, None)).map(|(key, _)| key);
+        let find =
+            |name, arch| lookup(&contexts, name, &Platform::new("linux", arch, None)).map(|(key, _)| key);
         assert_eq!(find("docker.io/library/a:latest", "arm64"), Some("a::linux/arm64"));
         assert_eq!(find("a", "amd64"), Some("a"));
         assert_eq!(find("a:1", "amd64"), None);

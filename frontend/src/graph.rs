@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use cooper_oci::{Digest, ImageConfig, Platform, Reference};
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::ast::Span;
+use crate::ast::{Comment, Dockerfile, Span};
 
 /// Index of a step in [`Graph::dag`].
 pub type StepId = NodeIndex;
@@ -25,6 +25,8 @@ pub struct Graph {
     pub image: ImagePlan,
     /// What the user should know though it does not stop the build.
     pub warnings: Vec<PlanWarning>,
+    /// Places in the file of the stages that the target needs, counted from 0, in order.
+    pub stages: Vec<usize>,
 }
 
 /// A remark on the Dockerfile, with its place.
@@ -36,6 +38,19 @@ pub struct PlanWarning {
     pub message: String,
     /// Where.
     pub span: Option<Span>,
+}
+
+impl PlanWarning {
+    /// The comments above the instruction that is meant, which may turn the rule off.
+    pub fn comments<'f>(&self, file: &'f Dockerfile) -> &'f [Comment] {
+        let stages = file.stages.iter();
+        let sources = stages.flat_map(|stage| {
+            std::iter::once(&stage.source)
+                .chain(stage.instructions.iter().map(|instruction| &instruction.source))
+        });
+        let mut meant = sources.filter(|source| Some(source.span) == self.span);
+        meant.next().map_or(&[], |source| &source.comments)
+    }
 }
 
 /// The config of the finished image, known before anything runs.

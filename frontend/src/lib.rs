@@ -1,4 +1,11 @@
-//! (skeleton)
+//! Dockerfiles: text in, a graph of build steps out.
+//!
+//! [`parser::parse`] makes the syntax tree ([`ast`]), [`plan()`] makes the build [`graph`] of one target from it, and
+//! [`lint`] checks it. Beside them stand what only Dockerfiles have: variable expansion ([`expand`]), ignore files
+//! ([`dockerignore`]), Go's path patterns ([`gopath`]) and named contexts ([`context`]).
+//!
+//! Nothing here reads files, uses the network or starts a process: bytes come in, and base images come from
+//! a [`graph::ImageResolver`].
 
 pub mod ast;
 pub mod context;

@@ -1,7 +1,7 @@
 //! From the syntax tree to the build graph.
 //!
 //! Owns the meaning of a Dockerfile: which stages and images there are and which of them a target needs
-//! ([`stages`]), what each instruction makes of its stage's state ([`dispatch`] and its neighbours), and the image
+//! (`stages`), what each instruction makes of its stage's state (`dispatch` and its neighbours), and the image
 //! config that comes out. Asks an [`ImageResolver`] for base images, all that can be known at once in one call.
 //! Must not: read files, use the network, run anything, or look at the clock.
 

@@ -20,7 +20,7 @@ pub(crate) fn classify(source: &str, known_git: bool) -> Option<Remote> {
             "git" | "ssh" => Some(Remote::Git),
             "http" | "https" => {
                 let path = rest.split(['?', '#']).next().unwrap_or_default();
-                let is_git = known_git || path.split_once('/').is_some_and(|(_, path)| path.ends_with(".git"));
+                let is_git = known_git || path.contains('/') && path.strip_suffix(".git").is_some();
                 Some(if is_git { Remote::Git } else { Remote::Http })
             }
             _ => None,
@@ -105,15 +105,12 @@ fn percent_decode(text: &str) -> String {
     let mut at = 0;
     while at < bytes.len() {
         let hex = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten();
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                out.push(byte);
-                at += 3;
-            }
-            None => {
-                out.push(bytes[at]);
-                at += 1;
-            }
+        if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            out.push(byte);
+            at += 3;
+        } else {
+            out.push(bytes[at]);
+            at += 1;
         }
     }
     String::from_utf8_lossy(&out).into_owned()

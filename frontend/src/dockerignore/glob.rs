@@ -13,6 +13,8 @@ use crate::gopath::{BadPattern, decode_char};
 #[derive(Debug, Clone)]
 pub(super) struct Glob {
     text: String,
+    /// Bytes before the first character with a meaning.
+    prefix_len: usize,
     kind: Kind,
 }
 
@@ -112,7 +114,11 @@ impl Glob {
                     states.push(State::One(escape(escaped)?));
                     is_states = true;
                 }
-                '^' => states.push(if first { State::Many(Set { negated: false, ranges: Vec::new() }) } else { State::Never }),
+                '^' => states.push(if first {
+                    State::Many(Set { negated: false, ranges: Vec::new() })
+                } else {
+                    State::Never
+                }),
                 c => states.push(State::One(Set::just(c))),
             }
             first = false;
@@ -120,7 +126,8 @@ impl Glob {
         if is_states {
             kind = Kind::States(states);
         }
-        Ok(Glob { text: pattern.to_owned(), kind })
+        let prefix_len = pattern.find(SPECIAL).unwrap_or(pattern.len());
+        Ok(Glob { text: pattern.to_owned(), prefix_len, kind })
     }
 
     /// Whether the whole of `path` matches.
@@ -129,16 +136,16 @@ impl Glob {
             Kind::Exact => path == self.text.as_bytes(),
             Kind::Prefix(prefix) => path.starts_with(prefix.as_bytes()),
             Kind::Suffix(suffix) => {
-                path.ends_with(suffix.as_bytes()) || suffix.strip_prefix('/').is_some_and(|s| path == s.as_bytes())
+                path.ends_with(suffix.as_bytes())
+                    || suffix.strip_prefix('/').is_some_and(|s| path == s.as_bytes())
             }
-            Kind::States(states) => run(states, path),
+            Kind::States(states) => path.starts_with(self.literal_prefix()) && run(states, path),
         }
     }
 
     /// Text that every match starts with.
     pub fn literal_prefix(&self) -> &[u8] {
-        let end = self.text.find(SPECIAL).unwrap_or(self.text.len());
-        &self.text.as_bytes()[..end]
+        &self.text.as_bytes()[..self.prefix_len]
     }
 
     /// False if only one path can match.
@@ -229,15 +236,16 @@ fn escape(c: char) -> Result<Set, BadPattern> {
 /// Runs the states over `path` as a set: bit `n` means that the first `n` states are done.
 fn run(states: &[State], path: &[u8]) -> bool {
     let mut current = vec![false; states.len() + 1];
-    current[0] = true;
-    skip_optional(states, &mut current);
+    let mut next = current.clone();
     // `Directories` in progress: it has eaten something and waits for a slash.
     let mut inside = vec![false; states.len()];
+    current[0] = true;
+    skip_optional(states, &mut current);
     let mut rest = path;
     while !rest.is_empty() {
         let (c, width) = decode_char(rest);
         rest = &rest[width..];
-        let mut next = vec![false; states.len() + 1];
+        next.fill(false);
         for (at, state) in states.iter().enumerate() {
             let here = current[at];
             match state {
@@ -253,7 +261,7 @@ fn run(states: &[State], path: &[u8]) -> bool {
             }
         }
         skip_optional(states, &mut next);
-        current = next;
+        std::mem::swap(&mut current, &mut next);
     }
     current[states.len()]
 }

@@ -126,7 +126,11 @@ fn proxies(given: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for proxy in PROXIES {
         // Sorted by name, so that the lower-case form is the last and wins.
-        let value = given.iter().filter(|(name, _)| name.eq_ignore_ascii_case(proxy)).map(|(_, value)| value).last();
+        let value = given
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(proxy))
+            .map(|(_, value)| value)
+            .next_back();
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             found.push((proxy.to_ascii_uppercase(), value.clone()));
             found.push((proxy.to_owned(), value.clone()));
@@ -146,7 +150,8 @@ fn check_epoch_keyword(
     if value == "context" || context::lookup(&options.named_contexts, value, &Platform::host()).is_some() {
         return Ok(());
     }
-    let stage = file.stages.iter().find(|stage| stage.name().is_some_and(|name| name.eq_ignore_ascii_case(value)));
+    let stage =
+        file.stages.iter().find(|stage| stage.name().is_some_and(|name| name.eq_ignore_ascii_case(value)));
     let Some(stage) = stage else {
         return Err(PlanError::new(None, format!("invalid {EPOCH}: {value}")));
     };

@@ -213,7 +213,8 @@ impl StageRun<'_, '_> {
         }
         let clean = gopath::clean_str(path);
         let is_root = matches!(clean.as_str(), "." | "/");
-        let all = |pattern: &crate::dockerignore::Pattern| matches!(pattern.text.as_str(), "*" | "**" | "**/*");
+        let all =
+            |pattern: &crate::dockerignore::Pattern| matches!(pattern.text.as_str(), "*" | "**" | "**/*");
         if is_root && !matcher.patterns().iter().any(all) {
             return Ok(());
         }
@@ -296,7 +297,13 @@ impl StageRun<'_, '_> {
     fn destination(&self, path: &str) -> String {
         let path = if matches!(path, "" | ".") { "./" } else { path };
         let clean = self.resolve_path(path);
-        let ending = if path.ends_with('/') { "/" } else if path.ends_with("/.") { "/." } else { "" };
+        let ending = if path.ends_with('/') {
+            "/"
+        } else if path.ends_with("/.") {
+            "/."
+        } else {
+            ""
+        };
         if clean == "/" { format!("/{}", ending.trim_start_matches('/')) } else { format!("{clean}{ending}") }
     }
 }

@@ -13,7 +13,7 @@ use super::stages::{Base, Origin, Planned, Planner};
 use crate::ast::{Command, Instruction, Span, Text};
 use crate::error::nearest;
 use crate::expand::Env;
-use crate::graph::{GitOp, Graph, HttpOp, ImagePlan, NamedContext, Op, Step, StepId};
+use crate::graph::{GitOp, Graph, HttpOp, ImagePlan, NamedContext, Op, PlanWarning, Step, StepId};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
@@ -63,7 +63,9 @@ pub(super) fn dispatch_all(mut planner: Planner, target: usize) -> Result<Graph,
     let Some(outcome) = planner.results[target].take() else {
         return Err(PlanError::new(planner.states[target].span, "target stage was not planned"));
     };
-    Ok(finish(planner, outcome))
+    let count = planner.file.stages.len();
+    let stages = planner.reachable(target).into_iter().filter(|at| *at < count).collect();
+    Ok(finish(planner, outcome, stages))
 }
 
 /// Dispatches a state after those that it reads from.
@@ -99,7 +101,14 @@ impl Planner<'_> {
     }
 }
 
-fn finish(planner: Planner, outcome: Outcome) -> Graph {
+fn finish(mut planner: Planner, outcome: Outcome, stages: Vec<usize>) -> Graph {
+    if let Some(source) = planner.args.deferred_epoch.take().filter(|source| source != MAIN_CONTEXT) {
+        planner.warnings.push(PlanWarning {
+            rule: "SourceDateEpochIgnored".to_owned(),
+            message: format!("SOURCE_DATE_EPOCH cannot be taken from \"{source}\", give it in seconds"),
+            span: None,
+        });
+    }
     let mut config = outcome.image;
     for (name, value) in &planner.options.labels {
         config.config.labels.insert(name.clone(), value.clone());
@@ -137,6 +146,7 @@ fn finish(planner: Planner, outcome: Outcome) -> Graph {
             source_date_epoch: planner.args.epoch,
         },
         warnings: planner.warnings,
+        stages,
     }
 }
 
@@ -206,14 +216,11 @@ impl<'p, 'a> StageRun<'p, 'a> {
         let base_name = self.planner.states[index].base_name.clone();
         match self.planner.states[index].origin.clone() {
             Some(Origin::Image(op, config)) => {
+                self.state.platform.clone_from(&op.platform);
                 let name = match &self.planner.states[index].base {
                     Base::Context(key, _) => format!("[context {key}] {}", image_name(&op.source)),
-                    _ => {
-                        self.state.platform.clone_from(&op.platform);
-                        self.step_name(&format!("FROM {}", image_name(&op.source)))
-                    }
+                    _ => self.step_name(&format!("FROM {}", image_name(&op.source))),
                 };
-                self.state.platform.clone_from(&op.platform);
                 let (stage, span) = (self.stage.clone(), self.from_span);
                 self.state.root = self.planner.nodes.image(op, |op| Step {
                     op,
@@ -256,8 +263,7 @@ impl<'p, 'a> StageRun<'p, 'a> {
                 nodes.git(op, format!("[context {key}] load git source {url}"))
             }
             NamedContext::Http(url) => {
-                let op =
-                    HttpOp { url: url.clone(), checksum: None, filename: Some(MAIN_CONTEXT.to_owned()) };
+                let op = HttpOp { url: url.clone(), checksum: None, filename: Some(MAIN_CONTEXT.to_owned()) };
                 nodes.http(op, format!("[context {key}] {url}"))
             }
             NamedContext::Local(_) => nodes.local(key),
@@ -311,8 +317,7 @@ impl<'p, 'a> StageRun<'p, 'a> {
 
     pub fn word_at(&mut self, text: &str, span: Span) -> Result<String, PlanError> {
         let place = self.place(span);
-        let expanded =
-            self.planner.expander.word(text, &self.state.env).map_err(PlanError::expand(place))?;
+        let expanded = self.planner.expander.word(text, &self.state.env).map_err(PlanError::expand(place))?;
         self.warn_unset(&expanded.unmatched);
         Ok(expanded.value)
     }
@@ -351,8 +356,7 @@ impl<'p, 'a> StageRun<'p, 'a> {
 
     /// Adds a step of this stage on top of what its operation reads.
     pub fn add_step(&mut self, op: Op, name: String, ignore_cache: bool, inputs: &[StepId]) -> StepId {
-        let step =
-            Step { op, name, stage: Some(self.stage.clone()), span: Some(self.span), ignore_cache };
+        let step = Step { op, name, stage: Some(self.stage.clone()), span: Some(self.span), ignore_cache };
         self.planner.nodes.add(step, inputs)
     }
 
@@ -382,7 +386,11 @@ impl<'p, 'a> StageRun<'p, 'a> {
     /// An instruction's text for people: keyword in upper case, variables put in.
     pub fn shown(&self, original: &str, masked: &[&str]) -> String {
         let expanded = env::show(original, |name| {
-            if masked.contains(&name) { Some("****".to_owned()) } else { self.state.env.get(name).map(str::to_owned) }
+            if masked.contains(&name) {
+                Some("****".to_owned())
+            } else {
+                self.state.env.get(name).map(str::to_owned)
+            }
         });
         match expanded.split_once([' ', '\t']) {
             Some((keyword, rest)) => format!("{} {rest}", keyword.to_uppercase()),
@@ -411,7 +419,7 @@ fn empty_image(platform: &Platform) -> ImageConfig {
         variant: platform.variant.clone(),
         ..ImageConfig::default()
     };
-    image.config.working_dir = "/".to_owned();
+    image.config.working_dir.push('/');
     if platform.os != "windows" {
         image.config.env = vec![format!("PATH={DEFAULT_PATH}")];
     }

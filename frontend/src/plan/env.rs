@@ -57,7 +57,7 @@ pub(super) fn show(text: &str, get: impl Fn(&str) -> Option<String>) -> String {
             '\'' => in_single_quotes = !in_single_quotes,
             '\\' => {
                 let width = after.chars().next().map_or(0, char::len_utf8);
-                out.push_str(&rest[..1 + width]);
+                out.push_str(&rest[..=width]);
                 rest = &after[width..];
                 continue;
             }

@@ -22,9 +22,12 @@ pub(super) fn ports(word: &str) -> Result<Vec<String>, String> {
     check_ip(&ip)?;
     let (start, end) = range(port).ok_or_else(|| format!("invalid containerPort: {port}"))?;
     if !host_port.is_empty() {
-        let (host_start, host_end) = range(host_port).ok_or_else(|| format!("invalid hostPort: {host_port}"))?;
+        let (host_start, host_end) =
+            range(host_port).ok_or_else(|| format!("invalid hostPort: {host_port}"))?;
         if end != start && end - start != host_end - host_start {
-            return Err(format!("invalid ranges specified for container and host Ports: {port} and {host_port}"));
+            return Err(format!(
+                "invalid ranges specified for container and host Ports: {port} and {host_port}"
+            ));
         }
     }
     Ok((start..=end).map(|number| format!("{number}/{protocol}")).collect())

@@ -144,8 +144,9 @@ impl StageRun<'_, '_> {
     fn warn_port(&mut self, word: &str) {
         let span = self.span;
         if word.contains(':') {
-            let message =
-                format!("EXPOSE instruction should not define an IP address or host-port mapping, found '{word}'");
+            let message = format!(
+                "EXPOSE instruction should not define an IP address or host-port mapping, found '{word}'"
+            );
             self.planner.warn("ExposeInvalidFormat", span, message);
         }
         if word.split_once('/').is_some_and(|(_, protocol)| protocol != protocol.to_lowercase()) {
@@ -248,7 +249,11 @@ impl StageRun<'_, '_> {
 
     /// Joins a path to the working directory, and cleans it.
     pub(super) fn resolve_path(&self, path: &str) -> String {
-        if path.starts_with('/') { gopath::clean_str(path) } else { gopath::join(&["/", &self.state.cwd, path]) }
+        if path.starts_with('/') {
+            gopath::clean_str(path)
+        } else {
+            gopath::join(&["/", &self.state.cwd, path])
+        }
     }
 
     pub(super) fn workdir(&mut self, text: &Text, source: &Source) -> Result<(), PlanError> {

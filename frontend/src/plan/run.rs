@@ -31,9 +31,7 @@ impl StageRun<'_, '_> {
                     self.with_shell(&String::from_utf8_lossy(&body))
                 }
             }
-            (None, ShellOrExec::Shell(_)) => {
-                self.with_shell(&run.shell_text(source).unwrap_or_default())
-            }
+            (None, ShellOrExec::Shell(_)) => self.with_shell(&run.shell_text(source).unwrap_or_default()),
             (None, ShellOrExec::Exec(argv)) => argv.clone(),
         };
         if argv.is_empty() {
@@ -127,9 +125,9 @@ impl StageRun<'_, '_> {
         match mode.as_str() {
             "sandbox" => Ok(false),
             "insecure" if self.planner.options.allow_insecure => Ok(true),
-            "insecure" => Err(self
-                .error(mode.span, "security.insecure is not allowed")
-                .with_hint("pass --allow security.insecure to let this step run without a sandbox".to_owned())),
+            "insecure" => Err(self.error(mode.span, "security.insecure is not allowed").with_hint(
+                "pass --allow security.insecure to let this step run without a sandbox".to_owned(),
+            )),
             other => Err(self.error(mode.span, format!("security \"{other}\" is not valid"))),
         }
     }

@@ -39,8 +39,6 @@ pub(super) struct Planner<'a> {
     pub args: BuildArgs,
     /// Platform of the result.
     pub target_platform: Platform,
-    /// Platform that steps run on natively.
-    pub build_platform: Platform,
     pub ignore: Option<Matcher>,
     pub nodes: Nodes,
     /// The file's stages in order, then images that `--from` names.
@@ -105,7 +103,8 @@ impl<'a> Planner<'a> {
     ) -> Result<Planner<'a>, PlanError> {
         let expander = Expander::new(file.escape());
         let build_platform = options.build_platform.clone().unwrap_or_else(Platform::host).normalized();
-        let target_platform = options.platform.as_ref().map_or_else(|| build_platform.clone(), Platform::normalized);
+        let target_platform =
+            options.platform.as_ref().map_or_else(|| build_platform.clone(), Platform::normalized);
         let args = BuildArgs::new(file, options, &expander, &target_platform, &build_platform)?;
         let ignore = match &options.dockerignore {
             Some((text, name)) => Some(
@@ -121,7 +120,6 @@ impl<'a> Planner<'a> {
             expander,
             args,
             target_platform,
-            build_platform,
             ignore,
             nodes: Nodes::default(),
             states: Vec::new(),
@@ -184,16 +182,23 @@ impl<'a> Planner<'a> {
     }
 
     fn stage_names(&self) -> impl Iterator<Item = &str> {
-        self.states.iter().filter(|state| state.ast.is_some() && !state.label.is_empty()).map(|state| &*state.label)
+        self.states
+            .iter()
+            .filter(|state| state.ast.is_some() && !state.label.is_empty())
+            .map(|state| &*state.label)
     }
 
     fn add_stage(&mut self, stage: &'a Stage) -> Result<(), PlanError> {
         let from = &stage.from;
         let span = from.base.span;
-        let base = self.expander.word(from.base.as_str(), &self.args.global).map_err(PlanError::expand(span))?;
+        let base =
+            self.expander.word(from.base.as_str(), &self.args.global).map_err(PlanError::expand(span))?;
         self.warn_undeclared(&base.unmatched, stage.source.span);
         if base.value.is_empty() {
-            return Err(PlanError::new(span, format!("base name ({}) should not be blank", from.base.as_str())));
+            return Err(PlanError::new(
+                span,
+                format!("base name ({}) should not be blank", from.base.as_str()),
+            ));
         }
         let platform = from.platform.as_ref().map(|text| self.stage_platform(text, stage)).transpose()?;
         let at = self.states.len();
@@ -261,11 +266,17 @@ impl<'a> Planner<'a> {
     }
 
     fn warn_undeclared(&mut self, names: &[String], span: Span) {
-        for name in names.iter().filter(|name| !self.args.declared.contains(name)).cloned().collect::<Vec<_>>() {
+        for name in
+            names.iter().filter(|name| !self.args.declared.contains(name)).cloned().collect::<Vec<_>>()
+        {
             let known = self.args.declared.iter().map(String::as_str).chain(self.args.global.names());
             let suggestion =
                 nearest(&name, known).map(|near| format!(" (did you mean {near}?)")).unwrap_or_default();
-            self.warn("UndefinedArgInFrom", span, format!("FROM argument '{name}' is not declared{suggestion}"));
+            self.warn(
+                "UndefinedArgInFrom",
+                span,
+                format!("FROM argument '{name}' is not declared{suggestion}"),
+            );
         }
     }
 
@@ -294,7 +305,10 @@ impl<'a> Planner<'a> {
         for at in 0..self.states.len() {
             let Base::Context(key, NamedContext::Target(name)) = &self.states[at].base else { continue };
             let stage = self.by_name.get(&name.to_lowercase()).copied().ok_or_else(|| {
-                PlanError::new(None, format!("build context {key}: target stage \"{name}\" could not be found"))
+                PlanError::new(
+                    None,
+                    format!("build context {key}: target stage \"{name}\" could not be found"),
+                )
             })?;
             self.states[at].base = Base::Stage(stage);
         }

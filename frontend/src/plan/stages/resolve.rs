@@ -3,7 +3,7 @@
 use cooper_oci::config::ImageConfig;
 use cooper_oci::{Extra, Platform};
 
-use super::{Base, Planner, State};
+use super::{Base, Planner};
 use crate::error::did_you_mean;
 use crate::graph::{ImageOp, ImageRequest, ImageSource, NamedContext, ResolvedImage};
 use crate::plan::PlanError;
@@ -53,13 +53,13 @@ impl Planner<'_> {
                     continue;
                 }
                 Base::Image(reference) => ImageSource::Registry(reference.clone()),
-                Base::Context(key, context) => match context_image(context) {
-                    Some(source) => source,
-                    None => {
+                Base::Context(key, context) => {
+                    let Some(source) = context_image(context) else {
                         self.states[at].origin = Some(Origin::Files(key.clone(), context.clone()));
                         continue;
-                    }
-                },
+                    };
+                    source
+                }
             };
             let platform = state.platform.clone().unwrap_or_else(|| self.target_platform.clone());
             let request = ImageRequest { source, platform };
@@ -77,15 +77,14 @@ impl Planner<'_> {
             let state = &self.states[at];
             match answers.get(slot) {
                 Some(Ok(image)) => {
-                    let origin = self.origin(state, &requests[slot], image);
+                    let origin = Self::origin(&requests[slot], image);
                     self.check_platform(at, &origin);
                     self.states[at].origin = Some(origin);
                 }
                 Some(Err(error)) => {
                     let hint = did_you_mean(&state.base_name, self.stage_names());
                     let hint = error.hint.clone().or(hint);
-                    let message = format!("{}: {}", state.base_name, error.message);
-                    return Err(PlanError::new(state.span, message).with_hint(hint));
+                    return Err(PlanError::new(state.span, error.message.clone()).with_hint(hint));
                 }
                 None => {
                     let message = format!("{}: the resolver gave no answer", state.base_name);
@@ -96,23 +95,14 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn origin(&self, state: &State, request: &ImageRequest, image: &ResolvedImage) -> Origin {
+    fn origin(request: &ImageRequest, image: &ResolvedImage) -> Origin {
         let mut config = image.config.clone();
         config.created = None;
         config.other = Extra::default();
         config.config.other = Extra::default();
         let is_empty =
             config.rootfs.diff_ids.is_empty() && config.history.iter().all(|entry| entry.empty_layer);
-        let mut platform = request.platform.clone();
-        if state.platform.is_none() && self.options.platform.is_none() {
-            // Nobody asked for a platform: follow an image that is for another one that we can run.
-            let build = &self.build_platform;
-            if platform.os != config.os || platform.architecture != config.architecture {
-                if build.os == config.os && build.architecture == config.architecture {
-                    platform = build.clone();
-                }
-            }
-        }
+        let platform = request.platform.clone();
         if is_empty {
             return Origin::EmptyImage(platform, Box::new(config));
         }
@@ -123,7 +113,8 @@ impl Planner<'_> {
     fn check_platform(&mut self, at: usize, origin: &Origin) {
         let Origin::Image(op, config) = origin else { return };
         let (state, want) = (&self.states[at], &op.platform);
-        if !matches!(state.base, Base::Image(_)) || (want.os == config.os && want.architecture == config.architecture)
+        if !matches!(state.base, Base::Image(_))
+            || (want.os == config.os && want.architecture == config.architecture)
         {
             return;
         }
@@ -143,11 +134,9 @@ fn context_image(context: &NamedContext) -> Option<ImageSource> {
             let tag = reference.tag_or_latest().map(str::to_owned);
             Some(ImageSource::Registry(cooper_oci::Reference { tag, ..reference.clone() }))
         }
-        NamedContext::OciLayout { path, tag, digest } => Some(ImageSource::OciLayout {
-            path: path.clone(),
-            tag: tag.clone(),
-            digest: digest.clone(),
-        }),
+        NamedContext::OciLayout { path, tag, digest } => {
+            Some(ImageSource::OciLayout { path: path.clone(), tag: tag.clone(), digest: digest.clone() })
+        }
         _ => None,
     }
 }
