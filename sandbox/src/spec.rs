@@ -71,7 +71,7 @@ pub enum MountKind {
         read_only: bool,
         /// Set-user-ID bits and file capabilities have no effect.
         nosuid: bool,
-        /// Device nodes cannot be opened.
+        /// Device nodes cannot be opened; always so unless the container is insecure.
         nodev: bool,
     },
     /// An empty directory in memory.

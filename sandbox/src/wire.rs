@@ -126,7 +126,7 @@ pub fn hand_over(spec: Spec) -> Result<Handed> {
     }
     // There is no device cgroup: that device nodes cannot be opened is a property of each mount.
     let root = Attributes { nodev: !spec.insecure, ..Attributes::default() };
-    let mut fds = vec![detach(spec.root, root)?];
+    let mut fds = vec![detach_root(spec.root, root)?];
     let mut mounts = Vec::with_capacity(spec.mounts.len());
     for mount in spec.mounts {
         let target = clean(&mount.target);
@@ -137,13 +137,14 @@ pub fn hand_over(spec: Spec) -> Result<Handed> {
             )));
         }
         let mut ready = |source: OwnedFd, attributes: Attributes| -> Result<OrderedKind> {
-            fds.push(detach(source, attributes)?);
+            fds.push(detach_source(source, attributes)?);
             Ok(OrderedKind::Ready { fd: fds.len() - 1 })
         };
         let what = match mount.kind {
-            MountKind::Bind { source, read_only, nosuid, nodev } => {
-                ready(source, Attributes { read_only, nosuid, nodev, noexec: false })?
-            }
+            MountKind::Bind { source, read_only, nosuid, nodev } => ready(
+                source,
+                Attributes { read_only, nosuid, nodev: nodev || !spec.insecure, noexec: false },
+            )?,
             MountKind::Socket { source } => ready(source, Attributes::HARMLESS)?,
             MountKind::Tmpfs { size_bytes, mode } => OrderedKind::Tmpfs { size_bytes, mode },
             MountKind::Secret { data, uid, gid, mode } => {
@@ -179,16 +180,31 @@ pub fn hand_over(spec: Spec) -> Result<Handed> {
     Ok(Handed { order, fds, stdout: spec.stdout, stderr: spec.stderr })
 }
 
-/// A detached mount of what `source` is, with attributes added: itself if it is one, else a clone.
-fn detach(source: OwnedFd, attributes: Attributes) -> Result<OwnedFd> {
-    let detached = if mount::is_detached(&source)? {
-        source
-    } else {
-        // Recursive only where the kernel insists: mounts that a user namespace inherited cannot be uncovered.
-        mount::clone_fd(&source, false).or_else(|_| mount::clone_fd(&source, true))?
+/// A detached mount that this container may use up, with attributes added: the root itself if it is one, else a clone.
+fn detach_root(root: OwnedFd, attributes: Attributes) -> Result<OwnedFd> {
+    let mount = if mount::is_detached(&root)? { root } else { clone(&root)? };
+    mount::set_attributes(&mount, attributes, true)?;
+    Ok(mount)
+}
+
+/// A detached clone of a source, with attributes added. The source itself stays free for other containers; only before
+/// Linux 6.15, where a detached mount cannot be cloned, it is used up.
+fn detach_source(source: OwnedFd, attributes: Attributes) -> Result<OwnedFd> {
+    let mount = match clone(&source) {
+        Ok(mount) => mount,
+        Err(e) if mount::is_detached(&source)? && !mount::can_clone_detached() => {
+            drop(e);
+            source
+        }
+        Err(e) => return Err(e.into()),
     };
-    mount::set_attributes(&detached, attributes, true)?;
-    Ok(detached)
+    mount::set_attributes(&mount, attributes, true)?;
+    Ok(mount)
+}
+
+/// Recursive only where the kernel insists: mounts that a user namespace inherited cannot be uncovered.
+fn clone(source: &OwnedFd) -> cooper_sys::Result<OwnedFd> {
+    mount::clone_fd(source, false).or_else(|_| mount::clone_fd(source, true))
 }
 
 impl Bytes {

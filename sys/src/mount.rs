@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags};
 use rustix::mount::{
@@ -151,6 +152,15 @@ pub fn is_detached(fd: impl AsFd) -> Result<bool> {
     let table = std::fs::read(TABLE).at("read", TABLE)?;
     let id = format!("{} ", stat.stx_mnt_id);
     Ok(!table.split(|byte| *byte == b'\n').any(|line| line.starts_with(id.as_bytes())))
+}
+
+/// True when the kernel can clone (parts of) a detached mount, as Linux can since 6.15. Where it cannot, only a mount that
+/// is in the tree of this mount namespace can be bound from. Asked once.
+pub fn can_clone_detached() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        mount_fs("tmpfs", &[], Attributes::HARMLESS).is_ok_and(|mount| clone_fd(&mount, false).is_ok())
+    })
 }
 
 /// Stops all propagation between a mount (with all below it) and its peers.

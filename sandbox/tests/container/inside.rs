@@ -34,6 +34,7 @@ pub const TESTS: &[Test] = &[
     ("mounts_appear_at_their_targets", mounts_appear_at_their_targets),
     ("targets_are_resolved_inside_the_root", targets_are_resolved_inside_the_root),
     ("the_last_mount_on_a_target_wins", the_last_mount_on_a_target_wins),
+    ("one_detached_source_serves_many_containers", one_detached_source_serves_many_containers),
     ("invalid_targets_are_refused", invalid_targets_are_refused),
     ("an_insecure_container_has_everything", an_insecure_container_has_everything),
     ("commands_that_cannot_be_executed_are_told_as_runc_does", commands_that_cannot_be_executed),
@@ -350,6 +351,30 @@ fn the_last_mount_on_a_target_wins(_: Level) {
         .mount("/etc/hosts", secret("mine\n"))
         .run();
     assert!(text.starts_with("second\nmine\nfile\n"), "{text}");
+}
+
+fn one_detached_source_serves_many_containers(level: Level) {
+    if !cooper_sys::mount::can_clone_detached() {
+        println!("SKIPPED: the kernel cannot clone a detached mount");
+        return;
+    }
+    let source = cooper_sys::mount::mount_fs("tmpfs", &[], cooper_sys::mount::Attributes::default()).unwrap();
+    fs::mkdir_at(&source, "sub", 0o755).unwrap();
+    let sub = || fs::resolve_in_root(&source, "sub", fs::OFlags::DIRECTORY).unwrap();
+    if level == Level::Root {
+        fs::mknod_at(sub(), "zero", fs::FileKind::CharDevice, 0o666, 1, 5).unwrap();
+    }
+    for round in 0..2 {
+        let bind = |source| MountKind::Bind { source, read_only: false, nosuid: false, nodev: false };
+        let text = Case::new(
+            "touch /in/sub/$(ls /sub | wc -l); head -c 1 /sub/zero && echo BAD; ls /sub | grep -v zero",
+        )
+        .mount("/in", bind(source.try_clone().unwrap()))
+        .mount("/sub", bind(sub()))
+        .run();
+        assert!(!text.contains("BAD"), "{text}");
+        assert_eq!(text.lines().filter(|line| line.len() == 1).count(), round + 1, "{text}");
+    }
 }
 
 fn invalid_targets_are_refused(_: Level) {
