@@ -35,6 +35,14 @@ pub enum ContextError {
         /// What is wrong.
         source: DigestError,
     },
+    /// A Git URL with settings that make no sense.
+    #[error("invalid git context {url}: {message}")]
+    Git {
+        /// As written.
+        url: String,
+        /// What is wrong.
+        message: String,
+    },
     /// `oci-layout://` or `target:` with nothing behind it.
     #[error("build context \"{0}\" names nothing")]
     Empty(String),
@@ -59,7 +67,11 @@ impl NamedContext {
             };
         }
         Ok(match remote::classify(value, false) {
-            Some(Remote::Git) => NamedContext::Git(value.to_owned()),
+            Some(Remote::Git) => {
+                remote::git_query(value)
+                    .map_err(|message| ContextError::Git { url: value.to_owned(), message })?;
+                NamedContext::Git(value.to_owned())
+            }
             Some(Remote::Http) => NamedContext::Http(value.to_owned()),
             None => NamedContext::Local(value.to_owned()),
         })
@@ -153,6 +165,7 @@ mod tests {
         ] {
             assert_eq!(NamedContext::parse(value).unwrap(), want, "{value}");
         }
+        assert!(matches!(NamedContext::parse("git://h/x?nope=1"), Err(ContextError::Git { .. })));
         let hex = "a".repeat(64);
         assert_eq!(
             NamedContext::parse(&format!("oci-layout:///a/b:1.2@sha256:{hex}")).unwrap(),

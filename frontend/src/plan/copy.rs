@@ -3,7 +3,7 @@
 use cooper_oci::Digest;
 
 use super::PlanError;
-use super::dispatch::StageRun;
+use super::dispatch::{StageRun, heredoc_file_name};
 use super::nodes::MAIN_CONTEXT;
 use crate::ast::{self, Source, Span, Text};
 use crate::dockerignore::Matcher;
@@ -238,10 +238,11 @@ impl StageRun<'_, '_> {
         for word in request.sources {
             let ast::CopySource::Heredoc { name, expand, content, span } = word else { continue };
             history.push(format!("<<{name}"));
-            words.push((name.clone(), *span));
+            let file_name = heredoc_file_name(name).map_err(|message| self.error(*span, message))?;
+            words.push((file_name.clone(), *span));
             let content = if *expand { self.heredoc(content, *span)? } else { content.clone() };
-            files.retain(|file| file.name != *name);
-            files.push(InlineFile { name: name.clone(), content, mode: 0o644 });
+            files.retain(|file| file.name != file_name);
+            files.push(InlineFile { name: file_name, content, mode: 0o644 });
         }
         if files.is_empty() {
             return Ok(Vec::new());

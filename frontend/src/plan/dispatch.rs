@@ -13,7 +13,9 @@ use super::stages::{Base, Origin, Planned, Planner};
 use crate::ast::{Command, Instruction, Span, Text};
 use crate::error::nearest;
 use crate::expand::Env;
+use crate::gopath;
 use crate::graph::{GitOp, Graph, HttpOp, ImagePlan, NamedContext, Op, PlanWarning, Step, StepId};
+use crate::remote;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const HISTORY_COMMENT: &str = "buildkit.dockerfile.v0";
@@ -259,7 +261,10 @@ impl<'p, 'a> StageRun<'p, 'a> {
         let nodes = &mut self.planner.nodes;
         match context {
             NamedContext::Git(url) => {
-                let op = GitOp { url: url.clone(), keep_git_dir: false, checksum: None };
+                // Checked when the context was read.
+                let query = remote::git_query(url).unwrap_or_default();
+                let keep_git_dir = query.keep_git_dir.unwrap_or(false);
+                let op = GitOp { url: url.clone(), keep_git_dir, checksum: query.checksum };
                 nodes.git(op, format!("[context {key}] load git source {url}"))
             }
             NamedContext::Http(url) => {
@@ -396,6 +401,15 @@ impl<'p, 'a> StageRun<'p, 'a> {
             Some((keyword, rest)) => format!("{} {rest}", keyword.to_uppercase()),
             None => expanded.to_uppercase(),
         }
+    }
+}
+
+/// The name of a heredoc as that of a file in a directory of its own.
+pub(super) fn heredoc_file_name(name: &str) -> Result<String, String> {
+    let clean = gopath::join(&["/", name]);
+    match clean.trim_start_matches('/') {
+        bare if !bare.is_empty() && !bare.contains('/') => Ok(bare.to_owned()),
+        _ => Err(format!("heredoc \"{name}\" cannot be the name of a file")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! RUN.
 
 use super::PlanError;
-use super::dispatch::StageRun;
+use super::dispatch::{StageRun, heredoc_file_name};
 use crate::ast::{Run, ShellOrExec, Source};
 use crate::expand::Env;
 use crate::graph::{InlineFile, MountKind, NetworkMode, Op, RunOp};
@@ -24,8 +24,10 @@ impl StageRun<'_, '_> {
                 shown = format!("{shown} ({})", summary(&heredoc.text()));
                 let body = heredoc.body();
                 if body.starts_with(b"#!") && self.state.image.os != "windows" {
-                    let path = format!("{SCRIPTS}/{}", heredoc.name);
-                    scripts.push(InlineFile { name: heredoc.name.clone(), content: body, mode: 0o755 });
+                    let name = heredoc_file_name(&heredoc.name)
+                        .map_err(|message| self.error(source.span, message))?;
+                    let path = format!("{SCRIPTS}/{name}");
+                    scripts.push(InlineFile { name, content: body, mode: 0o755 });
                     self.with_shell(&path)
                 } else {
                     self.with_shell(&String::from_utf8_lossy(&body))

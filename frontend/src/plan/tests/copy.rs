@@ -111,6 +111,17 @@ fn heredocs_become_files_after_the_paths() {
 }
 
 #[test]
+fn heredoc_names_are_file_names() {
+    let graph = planned("FROM busybox\nCOPY <</x /f\nbody\n/x\n");
+    assert_eq!(copies(&graph)[0].sources[0].path, "x");
+    assert_eq!(history(&graph)[0], "COPY <</x /f # buildkit");
+    for text in ["COPY <<a/b /f\n1\na/b\n", "RUN <<../a/b\n#!/bin/sh\n../a/b\n"] {
+        let error = message(&format!("FROM busybox\n{text}"));
+        assert!(error.ends_with("cannot be the name of a file"), "{error}");
+    }
+}
+
+#[test]
 fn add_unpacks_local_archives_unless_told_otherwise() {
     let kind = |flags: &str| copy_of(&format!("FROM busybox\nADD {flags} a b\n")).sources[0].kind;
     assert_eq!(kind(""), SourceKind::UnpackIfArchive);
