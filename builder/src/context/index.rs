@@ -90,11 +90,13 @@ impl StatIndex {
         self.changed |= !racy;
     }
 
-    /// False if the file was asked for or hashed in this process with other attributes.
+    /// False if the file was asked for or hashed in this process when it had another size, mtime or mode. The ctime does
+    /// not count: another hard link changes it too.
     pub fn is_current(&self, stat: &Stat) -> bool {
-        self.entries
-            .get(&(stat.dev, stat.ino))
-            .is_none_or(|entry| !entry.used || entry.attributes == stat.into())
+        self.entries.get(&(stat.dev, stat.ino)).is_none_or(|entry| {
+            let ctime = entry.attributes.ctime;
+            !entry.used || entry.attributes == Attributes { ctime, ..stat.into() }
+        })
     }
 
     /// Writes the index as a whole, if it learned anything.

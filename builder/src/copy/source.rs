@@ -18,7 +18,7 @@ pub trait ContentHasher: Send + Sync {
     /// Takes note of a digest just computed; the attributes were equal before and after reading.
     fn learn(&self, path: &[u8], stat: &Stat, digest: [u8; 32]);
 
-    /// False if this file was hashed before, with other attributes than now.
+    /// False if this file was hashed in this build, and its content may be another one now.
     fn is_current(&self, path: &[u8], stat: &Stat) -> bool {
         let _ = (path, stat);
         true

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
+use cooper_frontend::gopath;
 use cooper_sys::fs::{self, FileKind, OFlags, Timestamp};
 
 use super::CopyError;
@@ -85,11 +86,21 @@ impl Target<'_> {
 const ENOTDIR: i32 = 20;
 const ELOOP: i32 = 40;
 
-/// Splits a destination as written: the part that must be a directory before anything is copied. That is all of it
-/// when it ends in a slash or `/.`, otherwise all but its last name.
+/// A destination with dots resolved by name; a trailing slash or `/.` stays, for it says that it is a directory.
+pub(crate) fn clean_dest(dest: &str) -> String {
+    let mut clean = gopath::clean_str(&format!("/{dest}"));
+    let is_dir = dest.is_empty() || dest.ends_with('/') || dest.ends_with("/.") || dest == ".";
+    if is_dir && clean != "/" {
+        clean.push('/');
+    }
+    clean
+}
+
+/// Splits a clean destination: the part that must be a directory before anything is copied. That is all of it
+/// when it ends in a slash, otherwise all but its last name.
 pub(crate) fn directory_part(dest: &str) -> &str {
     match dest.rsplit_once('/') {
-        Some((above, last)) if !last.is_empty() && last != "." => above,
+        Some((above, last)) if !last.is_empty() => above,
         _ => dest,
     }
 }

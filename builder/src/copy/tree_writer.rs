@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -16,6 +18,9 @@ use super::resolve::join;
 use super::source::Files;
 use super::walk::{Item, Role, Visitor};
 use super::write::Writer;
+
+/// Up to this size a read and a write are cheaper than asking the kernel for a clever copy.
+const SMALL_BYTES: u64 = 64 << 10;
 
 /// Makes an empty file; one that is in the way, or a link, is removed first.
 pub(super) fn create(dir: BorrowedFd<'_>, name: &OsStr, path: &[u8]) -> Result<OwnedFd, CopyError> {
@@ -65,6 +70,8 @@ pub(super) struct TreeWriter<'c, 'w> {
     dirs: Vec<Made>,
     /// Files with several names, by device and inode: where the first one went.
     links: HashMap<(u64, u64), Vec<u8>>,
+    /// Content of the small file at hand.
+    buffer: Vec<u8>,
 }
 
 struct Made {
@@ -75,7 +82,7 @@ struct Made {
 impl<'c, 'w> TreeWriter<'c, 'w> {
     /// Will write at `top`, a path without links in the image; `parent` is the directory above it.
     pub fn new(writer: &'c mut Writer<'w>, files: &'c Files, parent: OwnedFd, top: Vec<OsString>) -> Self {
-        TreeWriter { writer, files, parent, top, dirs: Vec::new(), links: HashMap::new() }
+        TreeWriter { writer, files, parent, top, dirs: Vec::new(), links: HashMap::new(), buffer: Vec::new() }
     }
 
     fn dest_path(&self, item: &Item<'_>) -> Vec<u8> {
@@ -109,14 +116,24 @@ impl<'c, 'w> TreeWriter<'c, 'w> {
             self.links.insert(key, path.to_vec());
         }
         let from = fs::open_at(item.parent, item.name, OFlags::RDONLY).doing("open", item.path)?;
+        let mut from = File::from(from);
         let before = fs::fstat(&from).doing("stat", item.path)?;
         let changed = || CopyError::Changed { path: rooted(item.path) };
         if !same_content(&before, item.stat) || !self.files.hasher.is_current(item.path, &before) {
             return Err(changed());
         }
         let dir = self.dirs.last().map_or(self.parent.as_fd(), |made| made.dir.as_fd());
-        let to = create(dir, name, path)?;
-        let copied = fs::copy_file(&from, &to, before.size).doing("copy", item.path)?;
+        let mut to = File::from(create(dir, name, path)?);
+        let has_holes = before.blocks * 512 < before.size;
+        let copied = if before.size <= SMALL_BYTES && !has_holes {
+            self.buffer.clear();
+            let copied = (&mut from).take(SMALL_BYTES + 1).read_to_end(&mut self.buffer);
+            let copied = copied.and_then(|_| to.write_all(&self.buffer));
+            copied.map_err(|e| cooper_sys::Error::at("copy", item.name, e)).doing("copy", item.path)?;
+            self.buffer.len() as u64
+        } else {
+            fs::copy_file(&from, &to, before.size).doing("copy", item.path)?
+        };
         if copied != before.size
             || (self.files.client && !same_content(&fs::fstat(&from).doing("stat", item.path)?, &before))
         {

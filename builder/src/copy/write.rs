@@ -20,7 +20,7 @@ use super::error::{Doing as _, rooted};
 use super::resolve::join;
 use super::select::{Content, Match, Selection};
 use super::source::{Files, Kind};
-use super::target::{Place, Target, directory_part};
+use super::target::{Place, Target, clean_dest, directory_part};
 use super::tree_writer::{TreeWriter, create};
 use super::walk::{Item, Rules, walk};
 use super::{CopyError, xattrs};
@@ -76,13 +76,14 @@ pub fn copy(
         kind: selection.kind,
         report: CopyReport::default(),
     };
+    let dest = clean_dest(&op.dest);
     match &selection.content {
-        Content::Inline(file) => writer.inline(file, &op.dest)?,
+        Content::Inline(file) => writer.inline(file, &dest)?,
         Content::Files { tree, matches, rules } => {
             if let Kind::Files(files) = &tree.0 {
                 let several = op.sources.len() > 1 || matches.len() > 1;
                 for found in matches {
-                    writer.one(files, found, rules, &op.dest, several)?;
+                    writer.one(files, found, rules, &dest, several)?;
                 }
             }
         }

@@ -195,3 +195,15 @@ fn a_cancelled_copy_ends() {
     let options = CopyOptions { cancelled: Some(&|| true), ..CopyOptions::default() };
     assert!(matches!(bed.copy_with(&["d"], "/d", options), Err(CopyError::Cancelled)));
 }
+
+#[test]
+fn files_of_any_size_arrive_whole() {
+    let mut bed = Bed::new();
+    for size in [0, 1, 65_535, 65_536, 65_537, 300_000] {
+        let bytes: Vec<u8> =
+            (0_u32..size).map(|at| at.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+        fs::write(bed.src(&size.to_string()), &bytes).unwrap();
+        bed.copy(&[&size.to_string()], "/o/").unwrap();
+        assert!(fs::read(bed.image("o").join(size.to_string())).unwrap() == bytes, "{size}");
+    }
+}

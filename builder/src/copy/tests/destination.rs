@@ -18,6 +18,8 @@ fn a_file_takes_the_name_of_the_destination_or_lands_in_a_directory() {
         ("/x/", Some("x"), "/x/a 644 0:0 a"),
         ("/", None, "/a 644 0:0 a"),
         ("/p/../q", None, "/q 644 0:0 a"),
+        ("/../q", None, "/q 644 0:0 a"),
+        ("/p/..", None, "/a 644 0:0 a"),
         ("/p/q/r", None, "/p/q/r 644 0:0 a"),
     ] {
         let mut bed = Bed::new();
