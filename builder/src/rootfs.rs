@@ -8,7 +8,8 @@ use cooper_snapshotter::Chain;
 pub struct Layer {
     /// SHA-256 of its uncompressed tar.
     pub diff_id: Digest,
-    /// What counts for step keys: for layers made here a digest without times, for pulled ones the diff ID.
+    /// What counts for step keys: for layers made here the step's key and the content without times, for pulled ones the
+    /// diff ID.
     pub identity: String,
     /// When it was made, Unix seconds; `None` for base layers, whose history says it.
     pub created_seconds: Option<i64>,
@@ -35,13 +36,22 @@ impl Rootfs {
         Chain::new(self.layers.iter().map(|l| l.diff_id.clone()).collect())
     }
 
+    /// One digest of all layers' bytes.
+    pub fn content(&self) -> String {
+        digest(self.layers.iter().map(|l| l.diff_id.as_str()))
+    }
+
     /// One digest of all identities, for step keys.
     pub fn identity(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for layer in &self.layers {
-            hasher.update(layer.identity.as_bytes());
-            hasher.update(b"\n");
-        }
-        hasher.finalize().to_hex().to_string()
+        digest(self.layers.iter().map(|l| l.identity.as_str()))
     }
+}
+
+fn digest<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for line in lines {
+        hasher.update(line.as_bytes());
+        hasher.update(b"\n");
+    }
+    hasher.finalize().to_hex().to_string()
 }

@@ -252,6 +252,9 @@ pub(crate) fn is_plain_root(stat: &Stat) -> bool {
     (stat.mode, stat.uid, stat.gid) == (0o755, 0, 0)
 }
 
+/// Symbolic links followed for one mount point, as the kernel does (path_resolution(7)).
+const MAX_LINKS: u32 = 40;
+
 /// The stubs that are not there, by resolving them as the sandbox will.
 fn missing_stubs(root: BorrowedFd<'_>, stubs: &[Stub]) -> Result<Vec<Stub>> {
     let mut missing = Vec::new();
@@ -285,7 +288,7 @@ fn place_stubs(root: BorrowedFd<'_>, stubs: &[Stub]) -> Result<()> {
         let before = keeper.as_ref().map(fs::fstat).transpose()?;
         let dir = fs::mkdir_all_in_root(root, wanted, 0o755, |_, _| Ok(()))?;
         if stub.kind == StubKind::File {
-            make_stub_file(root, &dir, &stub.path)?;
+            make_stub_file(root, &dir, &stub.path, MAX_LINKS)?;
         }
         if let (Some(keeper), Some(before)) = (keeper, before) {
             fs::utimens_at(&keeper, ".", before.mtime)?;
@@ -294,15 +297,21 @@ fn place_stubs(root: BorrowedFd<'_>, stubs: &[Stub]) -> Result<()> {
     Ok(())
 }
 
-fn make_stub_file(root: BorrowedFd<'_>, dir: &OwnedFd, path: &Path) -> Result<()> {
+fn make_stub_file(root: BorrowedFd<'_>, dir: &OwnedFd, path: &Path, links: u32) -> Result<()> {
     let Some(name) = path.file_name() else { return Err(Error::BadName(path.display().to_string())) };
     match fs::create_file_at(dir, name, 0o644) {
         Ok(file) => Ok(fs::chmod_fd(&file, 0o644)?),
         // Made by an earlier stub, or a link into nothing: make what it points to.
         Err(error) if error.is_exists() => {
             match fs::open_in_root(root, path, OFlags::RDWR | OFlags::CREATE, 0o644) {
-                Ok(_) => Ok(()),
+                Err(error) if error.is_not_found() && links > 0 => {
+                    let target = path.with_file_name(fs::readlink_at(dir, name)?);
+                    let parent = target.parent().unwrap_or(Path::new("/"));
+                    let dir = fs::mkdir_all_in_root(root, parent, 0o755, |_, _| Ok(()))?;
+                    make_stub_file(root, &dir, &target, links - 1)
+                }
                 Err(error) => Err(error.into()),
+                Ok(_) => Ok(()),
             }
         }
         Err(error) => Err(error.into()),

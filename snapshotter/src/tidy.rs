@@ -54,7 +54,6 @@ fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: Below<'_>) -> Result<bo
     let seen = exists(below.seen, name)?;
     if stat.kind != FileKind::Dir {
         if let (Some(dir), Some(old)) = (below.seen, &seen)
-            && stat.nlink == 1
             && same_attributes(upper, &stat, dir, old, name)?
             && same_content(upper, dir, name, &stat)?
         {

@@ -68,7 +68,7 @@ impl LayerStep for CopyStep<'_> {
         }
         for source in &op.sources {
             inputs.add(
-                format!("source {}", source.path),
+                format!("source {}", sources::cleaned(&source.path)),
                 match source.kind {
                     SourceKind::Files { preserve_owner } => format!("files, owner kept: {preserve_owner}"),
                     other => format!("{other:?}"),

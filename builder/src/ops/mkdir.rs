@@ -19,13 +19,18 @@ use crate::task;
 /// A WORKDIR with its input.
 pub struct MkdirStep<'a> {
     op: &'a MkdirOp,
+    words: &'a str,
     base: Rootfs,
 }
 
 impl<'a> MkdirStep<'a> {
-    /// Binds the op to its inputs.
-    pub fn new(op: &'a MkdirOp, inputs: &HashMap<StepId, Output>) -> Result<Self, BuildError> {
-        Ok(MkdirStep { op, base: rootfs_of(inputs, op.base)? })
+    /// Binds the op to its inputs; `words` is the instruction as people see it.
+    pub fn new(
+        op: &'a MkdirOp,
+        words: &'a str,
+        inputs: &HashMap<StepId, Output>,
+    ) -> Result<Self, BuildError> {
+        Ok(MkdirStep { op, words, base: rootfs_of(inputs, op.base)? })
     }
 }
 
@@ -42,6 +47,7 @@ impl LayerStep for MkdirStep<'_> {
         let mut inputs = Inputs::default();
         inputs.add("op", "workdir");
         inputs.add("parent layers", self.base.identity());
+        inputs.add("instruction", self.words);
         inputs.add("path", &self.op.path);
         inputs.add("USER", &self.op.user);
         if let Some(epoch) = self.op.source_date_epoch {

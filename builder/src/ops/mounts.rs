@@ -259,8 +259,10 @@ pub fn open_cache_mounts(
             _ => None,
         })
         .collect();
+    let mut contents = Vec::new();
     for (n, source) in held.sources.iter_mut().enumerate() {
         if let Source::Rootfs(rootfs) = source {
+            contents.push(rootfs.content());
             let chain = rootfs.chain();
             *source = if writable.contains(&n) {
                 Source::ThrowAway(store.prepare(&chain, &[])?)
@@ -282,7 +284,18 @@ pub fn open_cache_mounts(
             CacheSharing::Locked => Sharing::Locked,
         };
         let from = from.clone();
-        let mount = store.cache_mount(id, sharing)?;
+        // Attributes and first content belong to a cache's identity, as with BuildKit.
+        let mut identity = id.clone();
+        match &from {
+            Some((from, path)) => {
+                if let Some(content) = contents.get(*from) {
+                    identity.push_str(&format!("\0{content}\0{path}"));
+                }
+            }
+            None if (*uid, *gid, *mode) != (0, 0, 0o755) => identity.push_str(&format!("\0{uid}:{gid}:{mode:o}")),
+            None => {}
+        }
+        let mount = store.cache_mount(&identity, sharing)?;
         let dir = fs::open_dir(mount.path())?;
         if ignore_cache && !mount.is_fresh() {
             for entry in fs::read_dir(&dir)? {
@@ -309,6 +322,11 @@ fn fill(dir: &OwnedFd, from: BorrowedFd<'_>, path: &str, mount: &MountOp) -> Res
     op.dest = "/".into();
     let selection = copy::select_path(&sources::stage_tree(from)?, path, true)?;
     copy::copy(&selection, dir.as_fd(), &op, &CopyOptions::default())?;
+    let top = fs::fstat(fs::resolve_in_root(from, Path::new(path), OFlags::empty())?)?;
+    if top.is_dir() {
+        fs::chown_fd(dir, top.uid, top.gid)?;
+        fs::chmod_fd(dir, top.mode)?;
+    }
     Ok(())
 }
 
@@ -364,14 +382,6 @@ impl HeldMounts {
             out.push(Mount { target: PathBuf::from(target), kind });
         }
         Ok(out)
-    }
-
-    /// `SSH_AUTH_SOCK` for the first agent that is there.
-    pub fn ssh_socket(&self, op: &RunOp) -> Option<OsString> {
-        self.mounts.iter().zip(&op.mounts).find_map(|(held, mount)| match held {
-            Held::Ssh { socket: Some(_) } => mount.target.clone().map(OsString::from),
-            _ => None,
-        })
     }
 }
 

@@ -144,8 +144,11 @@ fn start(
     mounts::open_cache_mounts(build, &op.mounts, &mut held, ignore_cache)?;
     let mut sandbox_mounts = held.sandbox_mounts(op)?;
     sandbox_mounts.extend(mounts::scripts(op));
+    // As with BuildKit, the three file systems of the kernel leave their directories in an image that lacks them.
+    let kernel = ["/proc", "/dev", "/sys"].map(Path::new);
     let stubs: Vec<Stub> = cooper_sandbox::mount_targets(&sandbox_mounts)
         .into_iter()
+        .filter(|(path, _)| !kernel.contains(&path.as_path()))
         .map(|(path, kind)| Stub {
             path,
             kind: match kind {
@@ -217,14 +220,11 @@ fn environment(
         env.retain(|(n, _)| n != name);
         env.push((name.into(), value.into()));
     };
-    for (name, value) in op.proxy_env.iter().chain(&op.env) {
+    for (name, value) in op.env.iter().chain(&op.proxy_env) {
         set(name, value.as_ref());
     }
     for (name, value) in held.secret_env() {
         set(name, value);
-    }
-    if let Some(socket) = held.ssh_socket(op) {
-        set("SSH_AUTH_SOCK", &socket);
     }
     let has = |name: &str, env: &[(OsString, OsString)]| env.iter().any(|(n, _)| n == name);
     if !has("PATH", &env) {

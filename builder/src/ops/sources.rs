@@ -28,8 +28,8 @@ pub async fn key_inputs(
         Output::Rootfs(rootfs) => {
             let mut question = Inputs::default();
             question.add("question", "content");
-            question.add("layers", rootfs.identity());
-            question.add("path", &source.path);
+            question.add("layers", rootfs.content());
+            question.add("path", cleaned(&source.path));
             question.add("kind", format!("{:?}", source.kind));
             question.add("parents", op.parents.to_string());
             for pattern in &op.excludes {
@@ -41,7 +41,7 @@ pub async fn key_inputs(
     };
     let (source2, op2) = (source.clone(), op.clone());
     let select = move |tree: &SourceTree| copy::select(tree, &source2, &op2);
-    answer(build, output, question, &source.path, inputs, select).await.map_err(|e| e.at(source.span))
+    answer(build, output, question, &cleaned(&source.path), inputs, select).await.map_err(|e| e.at(source.span))
 }
 
 /// Adds the content at one path, as a bind mount shows it.
@@ -56,7 +56,7 @@ pub async fn mount_key_inputs(
         Output::Rootfs(rootfs) => {
             let mut question = Inputs::default();
             question.add("question", "content below a path");
-            question.add("layers", rootfs.identity());
+            question.add("layers", rootfs.content());
             question.add("path", path);
             Some(question)
         }
@@ -109,6 +109,11 @@ async fn answer(
     }
     inputs.add(name, digest);
     Ok(())
+}
+
+/// A source path as it counts in keys: `./a` and `a` are the same.
+pub(crate) fn cleaned(path: &str) -> String {
+    cooper_frontend::gopath::clean_str(&format!("/{path}"))
 }
 
 /// More files than this are not named one by one in a record.

@@ -175,7 +175,7 @@ impl Build {
             Op::Git(op) => return Err(not_yet(&format!("a git source ({})", op.url))),
             Op::Run(op) => return self.rootfs_step(id, step, &ops::run::RunStep::new(op, inputs)?).await,
             Op::Copy(op) => return self.rootfs_step(id, step, &ops::copy::CopyStep::new(op, inputs)?).await,
-            Op::Mkdir(op) => return self.rootfs_step(id, step, &ops::mkdir::MkdirStep::new(op, inputs)?).await,
+            Op::Mkdir(op) => return self.rootfs_step(id, step, &ops::mkdir::MkdirStep::new(op, words(&step.name), inputs)?).await,
         };
         Ok((output, StepState::Hit))
     }
@@ -210,7 +210,7 @@ impl Build {
         if !step.ignore_cache
             && let Some(record) = Record::find(&store, &key)
         {
-            return Ok((Output::Rootfs(work.base().with(layer_of(&record))), StepState::Hit));
+            return Ok((Output::Rootfs(work.base().with(layer_of(&key, &record))), StepState::Hit));
         }
         let near = record::near_name(work.kind(), words(&step.name));
         let reason =
@@ -222,7 +222,7 @@ impl Build {
         if !step.ignore_cache
             && let Some(record) = Record::find(&store, &key)
         {
-            return Ok((Output::Rootfs(work.base().with(layer_of(&record))), StepState::Hit));
+            return Ok((Output::Rootfs(work.base().with(layer_of(&key, &record))), StepState::Hit));
         }
         let started = Instant::now();
         let made = work.run(self, self.number(id)).await?;
@@ -232,7 +232,7 @@ impl Build {
             created_seconds: self.graph.image.source_date_epoch.unwrap_or_else(now_seconds),
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        let layer = layer_of(&record);
+        let layer = layer_of(&key, &record);
         let publish = task::spawn(task::blocking("publish record", move || {
             store.sync()?;
             record.publish(&store, &key, &near)?;
@@ -260,10 +260,12 @@ pub trait LayerStep: Sync {
     ) -> impl Future<Output = Result<cooper_snapshotter::LayerInfo, BuildError>> + Send;
 }
 
-fn layer_of(record: &Record) -> Layer {
+/// A layer counts in later keys of its stage by the step that made it and by its content: BuildKit's users expect the
+/// first (a renamed source rebuilds what follows), and the second keeps an old layer from being put on a changed one.
+fn layer_of(key: &str, record: &Record) -> Layer {
     Layer {
         diff_id: record.layer.diff_id.clone(),
-        identity: record.layer.content.clone(),
+        identity: format!("{key}/{}", record.layer.content),
         created_seconds: Some(record.created_seconds),
     }
 }

@@ -48,7 +48,9 @@ impl Scratch {
         fs::chown_at(&self.dir, &name, uid, gid)?;
         fs::chmod_at(&self.dir, &name, mode)?;
         let clone = mount::clone_at(&self.dir, &name, false)?;
-        mount::set_attributes(&clone, Attributes::HARMLESS.read_only(), false)?;
+        // Scripts are given this way too.
+        let noexec = mode & 0o111 == 0;
+        mount::set_attributes(&clone, Attributes { noexec, ..Attributes::HARMLESS.read_only() }, false)?;
         Ok(clone)
     }
 

@@ -214,7 +214,9 @@ impl<'a> Engine<'a> {
             self.implicit = true;
             let made = fs::open_in_root(self.root, Path::new(os(part)), flags, 0)?;
             let path = self.path_of(made.as_fd(), part);
-            self.times.insert(path, mtime);
+            if self.policy.keep_parent_times {
+                self.times.insert(path, mtime);
+            }
         }
         Ok(fs::open_in_root(self.root, Path::new(os(dir)), flags, 0)?)
     }
