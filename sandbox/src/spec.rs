@@ -81,7 +81,7 @@ pub enum MountKind {
         /// Mode of the directory.
         mode: u32,
     },
-    /// A read-only file in memory, which no layer will ever hold.
+    /// A read-only file in memory, which no layer will ever hold: a secret, or a script if its mode has an execute bit.
     Secret {
         /// Content.
         data: Vec<u8>,

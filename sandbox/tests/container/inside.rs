@@ -34,6 +34,7 @@ pub const TESTS: &[Test] = &[
     ("mounts_appear_at_their_targets", mounts_appear_at_their_targets),
     ("targets_are_resolved_inside_the_root", targets_are_resolved_inside_the_root),
     ("the_last_mount_on_a_target_wins", the_last_mount_on_a_target_wins),
+    ("a_script_in_memory_can_be_executed", a_script_in_memory_can_be_executed),
     ("one_detached_source_serves_many_containers", one_detached_source_serves_many_containers),
     ("invalid_targets_are_refused", invalid_targets_are_refused),
     ("an_insecure_container_has_everything", an_insecure_container_has_everything),
@@ -351,6 +352,12 @@ fn the_last_mount_on_a_target_wins(_: Level) {
         .mount("/etc/hosts", secret("mine\n"))
         .run();
     assert!(text.starts_with("second\nmine\nfile\n"), "{text}");
+}
+
+fn a_script_in_memory_can_be_executed(_: Level) {
+    let script = |mode| MountKind::Secret { data: b"#!/bin/sh\necho ran\n".to_vec(), uid: 0, gid: 0, mode };
+    let text = Case::new("/yes; /no; true").mount("/yes", script(0o555)).mount("/no", script(0o444)).run();
+    assert!(text.starts_with("ran\n") && text.contains("ermission denied"), "{text}");
 }
 
 fn one_detached_source_serves_many_containers(level: Level) {
