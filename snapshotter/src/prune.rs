@@ -87,10 +87,11 @@ impl Store {
     pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport> {
         let layout = self.layout();
         session::clean_dead(layout)?;
+        let mounts = Inventory::mounts(layout)?;
         let gate = open_lock(&layout.gc_lock())?;
         gate.lock().map_err(Error::io("lock", layout.gc_lock()))?;
         let leased = session::leased(layout)?;
-        let all = Inventory::take(layout)?;
+        let all = Inventory::take(layout, mounts)?;
         let old = |items: &[Item]| -> HashSet<usize> {
             items
                 .iter()

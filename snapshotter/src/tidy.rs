@@ -1,7 +1,8 @@
 //! Bringing an overlay's upper directory to the smallest form that says the same.
 //!
 //! A step that only looks at things, or changes them back, must not leave a layer full of copies. What is taken out
-//! of the upper directory: files and directories that equal what is below them, whiteouts of names that are not
+//! of the upper directory: files and directories that equal what is below them (also a file
+//! that only got one more hard link: the new name becomes a file of its own), whiteouts of names that are not
 //! below, opaque marks where there is nothing to hide (the kernel sets them freely; kept, they would hide files when
 //! the layer is used on another parent), and sockets.
 //!

@@ -101,8 +101,9 @@ pub(crate) struct Inventory {
 }
 
 impl Inventory {
-    pub(crate) fn take(layout: &Layout) -> Result<Self> {
-        let mut all = Self::default();
+    /// Everything; `mounts` are measured before.
+    pub(crate) fn take(layout: &Layout, mounts: Vec<Item>) -> Result<Self> {
+        let mut all = Self { mounts, ..Self::default() };
         for algorithm in ["sha256", "sha512"] {
             let dir = layout.blob_dir(algorithm);
             for name in files::list(&dir)? {
@@ -140,14 +141,20 @@ impl Inventory {
             let path = layout.contexts().join(&name);
             all.contexts.extend(file_item(&path, name)?);
         }
+        Ok(all)
+    }
+
+    /// Cache mounts with their sizes. Walks all of them: not to be called under a lock.
+    pub(crate) fn mounts(layout: &Layout) -> Result<Vec<Item>> {
+        let mut mounts = Vec::new();
         for name in files::list(&layout.mounts())? {
             let bytes = tree_bytes(&layout.mounts().join(&name))?;
             // The lock file's time is the last use.
             let lock = layout.locks().join(format!("mount-{name}"));
             let unused_for = fs::metadata(lock).ok().map_or(Duration::MAX, |meta| age(&meta));
-            all.mounts.push(Item { name, bytes, unused_for });
+            mounts.push(Item { name, bytes, unused_for });
         }
-        Ok(all)
+        Ok(mounts)
     }
 
     /// All digests that `roots` lead to, through manifests, indexes and configs.
@@ -221,7 +228,7 @@ impl Store {
     /// Counts what takes space.
     pub fn disk_usage(&self) -> Result<DiskUsage> {
         let layout = self.layout();
-        let all = Inventory::take(layout)?;
+        let all = Inventory::take(layout, Inventory::mounts(layout)?)?;
         let roots = all.image_digests.iter().chain(all.steps.iter().flat_map(|step| &step.digests)).cloned();
         let reached = all.closure(layout, roots);
         let mut usage = DiskUsage { images: all.images, ..DiskUsage::default() };
