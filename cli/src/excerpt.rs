@@ -13,7 +13,7 @@ pub fn failure(failure: &Failure, colour: bool) -> String {
     let message = text::paragraph(&failure.message);
     let hint = failure.hint.as_deref().map(text::paragraph);
     if let (Some(span), Some(source)) = (failure.span, &failure.source) {
-        return with_lines(Level::ERROR, &message, span, source, hint.as_deref(), colour);
+        return with_lines(Level::ERROR, &short(&message), span, source, hint.as_deref(), colour);
     }
     let mut out = format!("cooper: {message}");
     if let Some(span) = failure.span {
@@ -23,6 +23,11 @@ pub fn failure(failure: &Failure, colour: bool) -> String {
         out.push_str(&format!("\n  hint: {hint}"));
     }
     out
+}
+
+/// The excerpt shows the command already: of a long line that repeats it the ends will do.
+fn short(message: &str) -> String {
+    message.lines().map(text::short).collect::<Vec<_>>().join("\n")
 }
 
 /// Draws a remark on the Dockerfile.

@@ -12,7 +12,7 @@ use cooper_builder::event::{Event, StepNumber, StepState};
 
 use super::workflow;
 use crate::progress::Renderer;
-use crate::progress::steps::{Line, Status, Steps};
+use crate::progress::steps::{Line, Status, Steps, rebuilt};
 use crate::progress::text::{self, Colour};
 
 /// Writes groups.
@@ -96,11 +96,11 @@ impl Log {
 
 fn ending(status: &Status) -> Option<String> {
     match status {
-        Status::Done(StepState::Miss { reason }, time) if !reason.is_empty() => {
-            Some(format!("DONE {} (changed: {})", text::seconds(*time), text::title(reason)))
+        Status::Done(state, time) => {
+            let reason = rebuilt(state).map(|r| format!(" (changed: {r})")).unwrap_or_default();
+            Some(format!("DONE {}{reason}", text::seconds(*time)))
         }
-        Status::Done(_, time) => Some(format!("DONE {}", text::seconds(*time))),
-        Status::Failed(message, _) => Some(format!("ERROR: {}", text::title(message))),
+        Status::Failed(message, _) => Some(format!("ERROR: {}", text::short(message))),
         Status::Cancelled => Some("CANCELED".to_owned()),
         Status::Waiting | Status::Running => None,
     }

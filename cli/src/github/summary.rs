@@ -3,7 +3,7 @@
 use cooper_builder::event::StepState;
 
 use crate::failure::Failure;
-use crate::progress::steps::{Status, Step, Steps};
+use crate::progress::steps::{Status, Step, Steps, rebuilt};
 use crate::progress::text;
 
 /// The runner refuses more than 1 MiB; so many rows stay far below.
@@ -15,7 +15,7 @@ pub fn page(steps: &Steps, image: Option<&str>, failure: Option<&Failure>) -> St
     let mut out = String::from("### Cooper build\n\n");
     match (failure, image) {
         (Some(failure), _) => {
-            let message = text::title(&failure.message);
+            let message = text::short(&failure.message);
             out.push_str(&format!("**Failed**: {}\n\n", cell(&message)));
         }
         (None, Some(image)) => out.push_str(&format!("Built {}\n\n", code(image))),
@@ -36,12 +36,12 @@ fn row(step: &Step) -> Option<String> {
     let (state, seconds) = match &step.status {
         Status::Done(StepState::Skipped, _) => return None,
         Status::Done(StepState::Hit, _) => ("cached".to_owned(), String::new()),
-        Status::Done(StepState::Miss { reason }, time) if !reason.is_empty() => {
-            (format!("done (changed: {})", cell(&text::title(reason))), seconds(*time))
+        Status::Done(state, time) => {
+            let reason = rebuilt(state).map(|r| format!(" (changed: {})", cell(&r))).unwrap_or_default();
+            (format!("done{reason}"), seconds(*time))
         }
-        Status::Done(_, time) => ("done".to_owned(), seconds(*time)),
         Status::Failed(message, time) => {
-            (format!("**failed**: {}", cell(&text::title(message))), seconds(*time))
+            (format!("**failed**: {}", cell(&text::short(message))), seconds(*time))
         }
         Status::Cancelled => ("cancelled".to_owned(), String::new()),
         Status::Waiting | Status::Running => ("not run".to_owned(), String::new()),

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use cooper_builder::event::{Event, StepNumber, StepState};
 
 use super::Renderer;
-use super::steps::{Line, Status, Steps};
+use super::steps::{Line, Status, Steps, rebuilt};
 use super::text::{self, Colour};
 
 /// So often the state of a transfer is told.
@@ -92,15 +92,13 @@ impl Renderer for Plain {
             Event::StepFinished { step, state, duration } => match state {
                 StepState::Skipped => {}
                 StepState::Hit => self.line(*step, steps, "CACHED"),
-                StepState::Miss { reason } if !reason.is_empty() => {
-                    let reason = text::title(reason);
-                    let line = format!("DONE {} (changed: {reason})", text::seconds(*duration));
-                    self.line(*step, steps, &line);
+                state => {
+                    let reason = rebuilt(state).map(|r| format!(" (changed: {r})")).unwrap_or_default();
+                    self.line(*step, steps, &format!("DONE {}{reason}", text::seconds(*duration)));
                 }
-                _ => self.line(*step, steps, &format!("DONE {}", text::seconds(*duration))),
             },
             Event::StepFailed { step, message } => {
-                self.line(*step, steps, &format!("ERROR: {}", text::title(message)));
+                self.line(*step, steps, &format!("ERROR: {}", text::short(message)));
             }
             _ => {}
         }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use cooper_builder::event::{Event, StepNumber, StepState, Stream};
-use cooper_frontend::ast::Span;
 
 use super::text::{LineBuffer, title};
 
@@ -35,6 +34,15 @@ pub enum Status {
     Cancelled,
 }
 
+/// Why a step was done again, if that says more than that it is new.
+pub fn rebuilt(state: &StepState) -> Option<String> {
+    match state {
+        StepState::Miss { reason } if reason.starts_with("not ") && reason.ends_with(" before") => None,
+        StepState::Miss { reason } if !reason.is_empty() => Some(title(reason)),
+        _ => None,
+    }
+}
+
 /// Something that a step moves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -53,8 +61,6 @@ pub struct Step {
     pub name: String,
     /// Its stage, if any.
     pub stage: Option<String>,
-    /// Its place in the Dockerfile.
-    pub span: Option<Span>,
     /// How it stands.
     pub status: Status,
     /// When it began.
@@ -69,11 +75,10 @@ pub struct Step {
 }
 
 impl Step {
-    fn new(name: &str, stage: Option<String>, span: Option<Span>) -> Self {
+    fn new(name: &str, stage: Option<String>) -> Self {
         Step {
             name: title(name),
             stage,
-            span,
             status: Status::Waiting,
             started: None,
             tail: VecDeque::new(),
@@ -106,8 +111,8 @@ impl Steps {
     pub fn apply(&mut self, event: &Event, now: Instant) -> Vec<Line> {
         let mut lines = Vec::new();
         match event {
-            Event::StepPlanned { step, name, stage, span } => {
-                self.0.insert(*step, Step::new(name, stage.clone(), *span));
+            Event::StepPlanned { step, name, stage, .. } => {
+                self.0.insert(*step, Step::new(name, stage.clone()));
             }
             Event::StepStarted { step } => {
                 let entry = self.entry(*step);
@@ -164,7 +169,7 @@ impl Steps {
 
     /// A step; events about steps that were never planned make one.
     fn entry(&mut self, step: StepNumber) -> &mut Step {
-        self.0.entry(step).or_insert_with(|| Step::new(&format!("step {step}"), None, None))
+        self.0.entry(step).or_insert_with(|| Step::new(&format!("step {step}"), None))
     }
 
     fn end(&mut self, step: StepNumber) -> Vec<Line> {
@@ -213,6 +218,15 @@ pub mod tests {
 
     pub fn failed(step: StepNumber, message: &str) -> Event {
         Event::StepFailed { step, message: message.into() }
+    }
+
+    #[test]
+    fn only_reasons_that_say_something_are_told() {
+        let miss = |reason: &str| rebuilt(&StepState::Miss { reason: reason.into() });
+        assert_eq!(miss("a.ts content"), Some("a.ts content".into()));
+        assert_eq!(miss("not built before"), None);
+        assert_eq!(miss(""), None);
+        assert_eq!(rebuilt(&StepState::Hit), None);
     }
 
     pub const MISS: StepState = StepState::Miss { reason: String::new() };

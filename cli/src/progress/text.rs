@@ -144,6 +144,19 @@ pub fn title(name: &str) -> String {
     if lines.next().is_some() { format!("{} …", first.trim_end()) } else { first }
 }
 
+/// A message that stands beside what it quotes: one line, the middle of a long one left out.
+pub fn short(message: &str) -> String {
+    const MOST: usize = 200;
+    let line = title(message);
+    let length = line.chars().count();
+    if length <= MOST {
+        return line;
+    }
+    let start: String = line.chars().take(MOST / 2).collect();
+    let end: String = line.chars().skip(length - MOST / 2).collect();
+    format!("{start} … {end}")
+}
+
 /// Seconds as builders print them.
 pub fn seconds(duration: Duration) -> String {
     format!("{:.1}s", duration.as_secs_f64())
@@ -236,6 +249,14 @@ mod tests {
     fn titles_are_one_line() {
         assert_eq!(title("[1/2] RUN <<EOF\necho\nEOF"), "[1/2] RUN <<EOF …");
         assert_eq!(title("[1/2] RUN x\n"), "[1/2] RUN x");
+    }
+
+    #[test]
+    fn long_messages_keep_both_ends() {
+        assert_eq!(short("fine"), "fine");
+        let long = format!("process \"{}\" did not complete: exit code: 7", "\u{e9}".repeat(3000));
+        let got = short(&long);
+        assert!(got.starts_with("process") && got.ends_with("exit code: 7") && got.chars().count() == 203, "{got}");
     }
 
     #[test]

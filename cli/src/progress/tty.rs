@@ -18,7 +18,7 @@ use cooper_builder::event::{Event, StepNumber, StepState};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Renderer;
-use super::steps::{Line, Status, Step, Steps};
+use super::steps::{Line, Status, Step, Steps, rebuilt};
 use super::text::{self, Colour};
 
 /// Lines of output shown below a running step when there is room; BUILDKIT_TTY_LOG_LINES changes it.
@@ -154,11 +154,10 @@ fn ended_line(step: &Step, paint: Paint) -> Option<String> {
     let (mark, note) = match &step.status {
         Status::Done(StepState::Skipped, _) | Status::Waiting | Status::Running => return None,
         Status::Done(StepState::Hit, _) => (paint.with(36, "✔"), paint.dim("CACHED")),
-        Status::Done(StepState::Miss { reason }, duration) if !reason.is_empty() => {
-            let note = format!("{}  changed: {}", text::seconds(*duration), text::title(reason));
-            (paint.with(32, "✔"), paint.dim(&note))
+        Status::Done(state, duration) => {
+            let reason = rebuilt(state).map(|r| format!("  changed: {r}")).unwrap_or_default();
+            (paint.with(32, "✔"), paint.dim(&format!("{}{reason}", text::seconds(*duration))))
         }
-        Status::Done(_, duration) => (paint.with(32, "✔"), paint.dim(&text::seconds(*duration))),
         Status::Failed(_, duration) => (paint.with(31, "✘"), text::seconds(*duration)),
         Status::Cancelled => (paint.with(33, "-"), "CANCELED".to_owned()),
     };
