@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use cooper_frontend::graph::ImagePlan;
 use cooper_oci::compress::Compression;
-use cooper_oci::{Descriptor, Digest, History, ImageConfig, Manifest, Platform, format_rfc3339, media};
+use cooper_oci::{Descriptor, Digest, History, ImageConfig, Index, Manifest, Platform, format_rfc3339, media};
 use cooper_snapshotter::BlobForm;
 
 use crate::error::{BuildError, Kind};
@@ -55,6 +55,34 @@ pub struct AssembledImage {
     pub origins: Origins,
     /// `created` of the config.
     pub created: Option<String>,
+}
+
+/// What is stored or sent under a name: one image, or an index over several.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// The images, one for each platform.
+    pub images: Vec<AssembledImage>,
+    /// The index's bytes, if there is one.
+    pub index_bytes: Option<Vec<u8>>,
+    /// Descriptor of the index or of the only manifest.
+    pub descriptor: Descriptor,
+}
+
+impl Bundle {
+    /// Puts images together.
+    pub fn new(images: Vec<AssembledImage>, as_index: bool, oci_types: bool) -> Result<Bundle, BuildError> {
+        let first = images.first().ok_or_else(|| BuildError::new(Kind::Internal, "a bundle without images"))?;
+        if !as_index {
+            let descriptor = first.descriptor.clone();
+            return Ok(Bundle { images, index_bytes: None, descriptor });
+        }
+        let media_type = if oci_types { media::OCI_INDEX } else { media::DOCKER_LIST };
+        let mut index = Index::new(images.iter().map(|i| i.descriptor.clone()).collect());
+        index.media_type = Some(media_type.to_string());
+        let bytes = json(&index)?;
+        let descriptor = Descriptor::of(media_type, &bytes);
+        Ok(Bundle { images, index_bytes: Some(bytes), descriptor })
+    }
 }
 
 /// A document of ours as the bytes that its digest is made of.

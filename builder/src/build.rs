@@ -51,16 +51,15 @@ impl Session {
         };
         let dockerfile = files.dockerfile.clone();
         let with_text = |e: BuildError| e.in_dockerfile(&dockerfile);
-        let platforms = if request.platforms.is_empty() { vec![Platform::host()] } else { request.platforms.clone() };
-        if platforms.len() > 1 {
-            return Err(BuildError::user("several platforms in one build are not supported yet")
-                .hint("build them one by one with --platform"));
-        }
-        let mut built = Vec::new();
+        // Without a wish the result has the platform of its base image.
+        let platforms: Vec<Option<Platform>> =
+            if request.platforms.is_empty() { vec![None] } else { request.platforms.iter().cloned().map(Some).collect() };
+        let mut builds = Vec::new();
         let mut first_step = 0;
         let mut indexes = Vec::new();
+        let several = platforms.len() > 1;
         for platform in platforms {
-            let (graph, images) = self.plan(&request, &files, platform).await.map_err(with_text)?;
+            let (graph, images) = self.plan(&request, &files, platform, several).await.map_err(with_text)?;
             for warning in &graph.warnings {
                 events.send(Event::Warning {
                     rule: warning.rule.clone(),
@@ -84,18 +83,23 @@ impl Session {
                 first_step,
             });
             first_step += steps;
-            let rootfs = build.solve().await?;
-            let config = finish_config(&build.graph.image, &rootfs);
             indexes.extend(contexts.into_values());
-            built.push((build.clone(), Built { rootfs, config, origins: build.origins.clone() }));
+            builds.push(build);
         }
-        let results: Vec<&Built> = built.iter().map(|(_, b)| b).collect();
+        // Steps that platforms have in common are done once: their keys are equal, and a key has one worker at a time.
+        let solved = futures_util::future::join_all(builds.iter().map(Build::solve)).await;
+        let mut built = Vec::new();
+        for (build, rootfs) in builds.iter().zip(solved) {
+            let rootfs = rootfs?;
+            let config = finish_config(&build.graph.image, &rootfs);
+            built.push(Built { rootfs, config, origins: build.origins.clone() });
+        }
         let outcome = tokio::select! {
-            outcome = export::run(&self.0, &request, &outputs, &results, &events) => outcome,
+            outcome = export::run(&self.0, &request, &outputs, &built, &events) => outcome,
             () = cancel.cancelled() => Err(BuildError::cancelled()),
         };
         // Records are worth keeping even if an exporter failed.
-        for (build, _) in &built {
+        for build in &builds {
             build.settle().await?;
         }
         for OpenContext { context, index } in indexes {
@@ -109,13 +113,14 @@ impl Session {
         &self,
         request: &Arc<BuildRequest>,
         files: &Files,
-        platform: Platform,
+        platform: Option<Platform>,
+        multi_platform: bool,
     ) -> Result<(Graph, HashMap<cooper_oci::Digest, crate::image_source::LoadedImage>), BuildError> {
         let options = PlanOptions {
             target: request.target.clone(),
             build_args: request.build_args.clone(),
             labels: request.labels.clone(),
-            platform: Some(platform),
+            platform,
             build_platform: None,
             named_contexts: files.named.clone(),
             network: request.network,
@@ -125,7 +130,7 @@ impl Session {
             extra_hosts: request.extra_hosts.clone(),
             shm_size_bytes: request.shm_size_bytes,
             ulimits: request.ulimits.clone(),
-            multi_platform: false,
+            multi_platform,
             dockerignore: files.ignore.clone(),
         };
         let resolver = Resolver {

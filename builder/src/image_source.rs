@@ -92,6 +92,15 @@ pub async fn load(
     load_from(session, source, top, platform, true).await
 }
 
+/// Loads an image of the store by its descriptor; nothing is fetched.
+pub async fn load_stored(
+    session: &Arc<Inner>,
+    source: &ImageSource,
+    target: &Descriptor,
+) -> Result<LoadedImage, BuildError> {
+    load_from(session, source, target.clone(), &Platform::host(), false).await
+}
+
 /// Asks the registry what a reference names now, and keeps the answer.
 async fn fetch_top(
     session: &Arc<Inner>,
@@ -125,7 +134,12 @@ async fn load_from(
         let bytes = small_blob(session, source, &descriptor, MAX_MANIFEST_BYTES, may_fetch).await?;
         if media::is_index(&descriptor.media_type) {
             let index: Index = parse(&bytes, &descriptor)?;
-            descriptor = index.select(platform).cloned().ok_or_else(|| no_platform(source, &index, platform))?;
+            descriptor = match (index.select(platform), index.manifests.as_slice()) {
+                (Some(found), _) => found.clone(),
+                // Without platforms there is no choice.
+                (None, [only]) if only.platform.is_none() => only.clone(),
+                _ => return Err(no_platform(source, &index, platform)),
+            };
             continue;
         }
         if !media::is_manifest(&descriptor.media_type) {

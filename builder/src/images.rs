@@ -7,10 +7,10 @@
 use std::sync::Arc;
 
 use cooper_frontend::graph::ImageSource;
-use cooper_oci::{Descriptor, Digest, Platform, Reference, media};
+use cooper_oci::{Descriptor, Digest, Index, Manifest, Platform, Reference, media};
 use serde_json::{Value, json};
 
-use crate::assemble::{self, AssembledImage, LayerFormat};
+use crate::assemble::{self, AssembledImage, Bundle, LayerFormat};
 use crate::error::{BuildError, Kind};
 use crate::event::EventSender;
 use crate::image_source::{self, Origin, Origins, fetch_layer};
@@ -36,8 +36,46 @@ pub struct ImageSummary {
     pub size_bytes: u64,
 }
 
-/// Puts an assembled image into the store under its names.
-pub async fn keep(session: &Arc<Inner>, image: &AssembledImage, names: &[Reference]) -> Result<(), BuildError> {
+/// Puts a bundle into the store under its names.
+pub async fn keep(session: &Arc<Inner>, bundle: &Bundle, names: &[Reference]) -> Result<(), BuildError> {
+    let mut blobs = Vec::new();
+    let mut descriptors = Vec::new();
+    for image in &bundle.images {
+        let manifest = stored_manifest(session, image).await?;
+        let bytes = assemble::json(&manifest)?;
+        let media_type = manifest.media_type.clone().unwrap_or_else(|| media::OCI_MANIFEST.into());
+        let mut descriptor = Descriptor::of(media_type, &bytes);
+        descriptor.platform.clone_from(&image.descriptor.platform);
+        descriptors.push(descriptor);
+        blobs.push(image.config_bytes.clone());
+        blobs.push(bytes);
+    }
+    let target = match (bundle.index_bytes.is_some(), descriptors.as_slice()) {
+        (false, [only]) => only.clone(),
+        _ => {
+            let bytes = assemble::json(&Index::new(descriptors))?;
+            let descriptor = Descriptor::of(media::OCI_INDEX, &bytes);
+            blobs.push(bytes);
+            descriptor
+        }
+    };
+    let (session, names) = (session.clone(), names.to_vec());
+    task::blocking("store image", move || {
+        let store = &session.store;
+        for bytes in &blobs {
+            store.put_blob(bytes)?;
+        }
+        store.sync()?;
+        for name in &names {
+            store.tag(&name.to_string(), target.clone())?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The manifest as the store keeps it: with the places of base layers.
+async fn stored_manifest(session: &Arc<Inner>, image: &AssembledImage) -> Result<Manifest, BuildError> {
     let mut manifest = image.manifest.clone();
     for ((diff_id, _), descriptor) in image.layers.iter().zip(&mut manifest.layers) {
         let Some(origin) = image.origins.get(diff_id).filter(|o| o.descriptor.digest == descriptor.digest) else {
@@ -51,22 +89,7 @@ pub async fn keep(session: &Arc<Inner>, image: &AssembledImage, names: &[Referen
             ImageSource::OciLayout { .. } => fetch_layer(session, &origin).await?,
         }
     }
-    let manifest_bytes = assemble::json(&manifest)?;
-    let media_type = manifest.media_type.clone().unwrap_or_else(|| media::OCI_MANIFEST.into());
-    let mut descriptor = Descriptor::of(media_type, &manifest_bytes);
-    descriptor.platform.clone_from(&image.descriptor.platform);
-    let (session, image, names) = (session.clone(), image.clone(), names.to_vec());
-    task::blocking("store image", move || {
-        let store = &session.store;
-        store.put_blob(&image.config_bytes)?;
-        store.put_blob(&manifest_bytes)?;
-        store.sync()?;
-        for name in &names {
-            store.tag(&name.to_string(), descriptor.clone())?;
-        }
-        Ok(())
-    })
-    .await
+    Ok(manifest)
 }
 
 fn parse(name: &str) -> Result<Reference, BuildError> {
@@ -190,14 +213,52 @@ impl Session {
     /// Sends an image to the registry that its name says.
     pub async fn push(&self, name: &str, events: EventSender) -> Result<Descriptor, BuildError> {
         let (reference, target) = self.record(name)?;
-        let source = ImageSource::Registry(reference.clone());
-        if media::is_index(&target.media_type) {
-            return transfer::push_index(&self.0, &reference, &target, &events).await;
+        let bundle = if media::is_index(&target.media_type) {
+            self.index_bundle(&reference, &target).await?
+        } else {
+            let (image, _) = self.sendable(&reference, &target).await?;
+            Bundle::new(vec![image], false, true)?
+        };
+        transfer::push_bundle(&self.0, &bundle, std::slice::from_ref(&reference), &events).await?;
+        Ok(bundle.descriptor)
+    }
+
+    /// All images of an index. If all can go as they are, so does the index.
+    async fn index_bundle(&self, reference: &Reference, target: &Descriptor) -> Result<Bundle, BuildError> {
+        let bytes = self.0.store.read_blob_verified(&target.digest, 4 << 20)?;
+        let index: Index = serde_json::from_slice(&bytes)
+            .map_err(|e| BuildError::new(Kind::Config, format!("{} is malformed", target.digest)).caused_by(e))?;
+        let (mut images, mut unchanged) = (Vec::new(), true);
+        for entry in &index.manifests {
+            if self.0.store.has_blob(&entry.digest)?.is_none() {
+                return Err(BuildError::user(format!(
+                    "{reference} was pulled for one platform only; its index names {} too",
+                    entry.platform.as_ref().map_or_else(|| entry.digest.to_string(), ToString::to_string)
+                ))
+                .hint("registries refuse an index whose manifests they do not have"));
+            }
+            let (mut image, as_is) = self.sendable(reference, entry).await?;
+            image.descriptor.platform.clone_from(&entry.platform);
+            unchanged &= as_is;
+            images.push(image);
         }
-        let image = image_source::load(&self.0, &source, &Platform::host(), false).await?;
-        let as_stored = image.layers().all(|(diff_id, d)| {
-            d.digest != *diff_id && !d.annotations.contains_key(SOURCE_ANNOTATION)
-        });
+        if unchanged {
+            return Ok(Bundle { images, index_bytes: Some(bytes), descriptor: target.clone() });
+        }
+        Bundle::new(images, true, true)
+    }
+
+    /// An image of the store in the form that registries take; true if that is the form it has.
+    async fn sendable(
+        &self,
+        reference: &Reference,
+        target: &Descriptor,
+    ) -> Result<(AssembledImage, bool), BuildError> {
+        let source = ImageSource::Registry(reference.clone());
+        let image = image_source::load_stored(&self.0, &source, target).await?;
+        let as_stored = image
+            .layers()
+            .all(|(diff_id, d)| d.digest != *diff_id && !d.annotations.contains_key(SOURCE_ANNOTATION));
         let origins = Origins::default();
         let mut rootfs = Rootfs::default();
         for (diff_id, descriptor) in image.layers() {
@@ -216,23 +277,23 @@ impl Session {
                 created_seconds: None,
             });
         }
-        let assembled = if as_stored {
-            // Pulled as it is: the same bytes go back.
-            let manifest_bytes = self.0.store.read_blob_verified(&image.descriptor.digest, 4 << 20)?;
-            let config_bytes = self.0.store.read_blob_verified(&image.manifest.config.digest, 8 << 20)?;
-            AssembledImage {
-                descriptor: image.descriptor.clone(),
-                manifest_bytes,
-                layers: image.layers().map(|(a, b)| (a.clone(), b.clone())).collect(),
-                manifest: image.manifest.clone(),
-                config_bytes,
-                origins,
-                created: image.config.created.clone(),
-            }
-        } else {
-            assemble::assemble(&self.0, &image.config, &rootfs, &origins, &LayerFormat::GZIP, &[]).await?
+        if !as_stored {
+            let made =
+                assemble::assemble(&self.0, &image.config, &rootfs, &origins, &LayerFormat::GZIP, &[]).await?;
+            return Ok((made, false));
+        }
+        // Pulled as it is: the same bytes go back.
+        let manifest_bytes = self.0.store.read_blob_verified(&image.descriptor.digest, 4 << 20)?;
+        let config_bytes = self.0.store.read_blob_verified(&image.manifest.config.digest, 8 << 20)?;
+        let made = AssembledImage {
+            descriptor: image.descriptor.clone(),
+            manifest_bytes,
+            layers: image.layers().map(|(a, b)| (a.clone(), b.clone())).collect(),
+            manifest: image.manifest.clone(),
+            config_bytes,
+            origins,
+            created: image.config.created.clone(),
         };
-        transfer::push_image(&self.0, &assembled, std::slice::from_ref(&reference), &events).await?;
-        Ok(assembled.descriptor)
+        Ok((made, true))
     }
 }

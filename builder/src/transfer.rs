@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use cooper_oci::{Descriptor, Digest, Index, Reference, media};
+use cooper_oci::{Descriptor, Digest, Reference};
 use cooper_registry_client::{FileSource, PushOptions, WriteSink};
 
-use crate::assemble::AssembledImage;
+use crate::assemble::{AssembledImage, Bundle};
 use crate::error::{BuildError, Kind};
 use crate::event::EventSender;
 use crate::image_source::{Origin, fetch_layer};
@@ -34,25 +34,44 @@ pub async fn fetch_all(session: &Arc<Inner>, origins: &[Origin], _events: &Event
     Ok(())
 }
 
-/// Sends an image under each of its names: blobs first and in parallel, then the config, the manifest, the tag.
-pub async fn push_image(
+/// Sends a bundle under each of its names: blobs first and in parallel, then configs, manifests, the index, the tag.
+pub async fn push_bundle(
     session: &Arc<Inner>,
-    image: &AssembledImage,
+    bundle: &Bundle,
     names: &[Reference],
     _events: &EventSender,
 ) -> Result<(), BuildError> {
     for name in names {
-        push_blobs(session, image, name).await?;
-        let config = image.manifest.config.clone();
-        let failed = |e: cooper_registry_client::Error| {
-            BuildError::new(Kind::Remote, format!("failed to push {name}")).caused_by(e)
-        };
-        let client = session.client()?;
-        let config_bytes = bytes::Bytes::from(image.config_bytes.clone());
-        client.push_blob(name, &config, &config_bytes, &PushOptions::default()).await.map_err(failed)?;
-        let media_type = &image.descriptor.media_type;
-        client.push_manifest(name, media_type, bytes::Bytes::from(image.manifest_bytes.clone())).await.map_err(failed)?;
+        for image in &bundle.images {
+            push_image(session, image, name, bundle.index_bytes.is_some()).await?;
+        }
+        if let Some(index) = &bundle.index_bytes {
+            let media_type = &bundle.descriptor.media_type;
+            session.client()?.push_manifest(name, media_type, index.clone()).await.map_err(|e| refused(name, e))?;
+        }
     }
+    Ok(())
+}
+
+fn refused(name: &Reference, e: cooper_registry_client::Error) -> BuildError {
+    BuildError::new(Kind::Remote, format!("failed to push {name}")).caused_by(e)
+}
+
+async fn push_image(
+    session: &Arc<Inner>,
+    image: &AssembledImage,
+    name: &Reference,
+    below_index: bool,
+) -> Result<(), BuildError> {
+    push_blobs(session, image, name).await?;
+    let client = session.client()?;
+    let config = &image.manifest.config;
+    let config_bytes = bytes::Bytes::from(image.config_bytes.clone());
+    client.push_blob(name, config, &config_bytes, &PushOptions::default()).await.map_err(|e| refused(name, e))?;
+    let digest = below_index.then(|| image.descriptor.digest.clone());
+    let to = Reference { tag: name.tag.clone().filter(|_| !below_index), digest, ..name.clone() };
+    let media_type = &image.descriptor.media_type;
+    client.push_manifest(&to, media_type, image.manifest_bytes.clone()).await.map_err(|e| refused(name, e))?;
     Ok(())
 }
 
@@ -106,38 +125,4 @@ async fn push_layer(
     let source = FileSource(blob_path(session, &descriptor.digest));
     client.push_blob(name, descriptor, &source, &PushOptions::default()).await.map_err(failed)?;
     Ok(())
-}
-
-/// Sends a pulled index with all its manifests that are in the store.
-pub async fn push_index(
-    session: &Arc<Inner>,
-    name: &Reference,
-    target: &Descriptor,
-    _events: &EventSender,
-) -> Result<Descriptor, BuildError> {
-    let failed = |e: cooper_registry_client::Error| {
-        BuildError::new(Kind::Remote, format!("failed to push {name}")).caused_by(e)
-    };
-    let client = session.client()?;
-    let bytes = session.store.read_blob_verified(&target.digest, 4 << 20)?;
-    let index: Index = serde_json::from_slice(&bytes)
-        .map_err(|e| BuildError::new(Kind::Config, format!("{} is malformed", target.digest)).caused_by(e))?;
-    for entry in &index.manifests {
-        if session.store.has_blob(&entry.digest)?.is_none() {
-            return Err(BuildError::user(format!("{name} was pulled for one platform only; {} is missing", entry.digest))
-                .hint("registries refuse an index whose manifests they do not have"));
-        }
-        let bytes = session.store.read_blob_verified(&entry.digest, 4 << 20)?;
-        let manifest: cooper_oci::Manifest = serde_json::from_slice(&bytes)
-            .map_err(|e| BuildError::new(Kind::Config, format!("{} is malformed", entry.digest)).caused_by(e))?;
-        for blob in manifest.layers.iter().chain([&manifest.config]) {
-            let source = FileSource(blob_path(session, &blob.digest));
-            client.push_blob(name, blob, &source, &PushOptions::default()).await.map_err(failed)?;
-        }
-        let by_digest = Reference { tag: None, digest: Some(entry.digest.clone()), ..name.clone() };
-        client.push_manifest(&by_digest, &entry.media_type, bytes::Bytes::from(bytes)).await.map_err(failed)?;
-    }
-    debug_assert!(media::is_index(&target.media_type));
-    client.push_manifest(name, &target.media_type, bytes::Bytes::from(bytes)).await.map_err(failed)?;
-    Ok(target.clone())
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use cooper_oci::tar::{Entry, EntryKind, Writer};
 use cooper_oci::{Descriptor, Digest, Index, Reference};
 
-use crate::assemble::{self, AssembledImage};
+use crate::assemble::{self, Bundle};
 use crate::error::{BuildError, Kind};
 use crate::session::Inner;
 
@@ -29,19 +29,19 @@ pub enum Target {
 /// Writes an image with all its blobs.
 pub fn write(
     session: &Inner,
-    image: &AssembledImage,
+    bundle: &Bundle,
     names: &[Reference],
     docker: bool,
     target: &Target,
 ) -> Result<(), BuildError> {
     match target {
-        Target::File(dest) => replace_file(dest, |out| stream(session, image, names, docker, out)),
+        Target::File(dest) => replace_file(dest, |out| stream(session, bundle, names, docker, out)),
         Target::Stdout => {
             let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
-            stream(session, image, names, docker, &mut out)?;
+            stream(session, bundle, names, docker, &mut out)?;
             out.flush().map_err(|e| BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e))
         }
-        Target::Directory(dest) => directory(session, image, names, docker, dest),
+        Target::Directory(dest) => directory(session, bundle, names, docker, dest),
     }
 }
 
@@ -81,17 +81,21 @@ pub(super) fn replace_file(
 
 /// Everything but layers, by path.
 fn documents(
-    image: &AssembledImage,
+    bundle: &Bundle,
     names: &[Reference],
     docker: bool,
 ) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
     let blob = |bytes: &[u8]| blob_path(&Digest::sha256_of(bytes));
-    let mut out = vec![
-        (blob(&image.config_bytes), image.config_bytes.clone()),
-        (blob(&image.manifest_bytes), image.manifest_bytes.clone()),
-        ("index.json".into(), assemble::json(&index(image, names))?),
-    ];
-    if docker {
+    let mut out = Vec::new();
+    for image in &bundle.images {
+        out.push((blob(&image.config_bytes), image.config_bytes.clone()));
+        out.push((blob(&image.manifest_bytes), image.manifest_bytes.clone()));
+    }
+    if let Some(bytes) = &bundle.index_bytes {
+        out.push((blob(bytes), bytes.clone()));
+    }
+    out.push(("index.json".into(), assemble::json(&index(bundle, names))?));
+    if let ([image], true) = (bundle.images.as_slice(), docker) {
         let entry = serde_json::json!([{
             "Config": blob(&image.config_bytes),
             "RepoTags": names.iter().map(Reference::familiar).collect::<Vec<_>>(),
@@ -103,10 +107,10 @@ fn documents(
     Ok(out)
 }
 
-fn index(image: &AssembledImage, names: &[Reference]) -> Index {
+fn index(bundle: &Bundle, names: &[Reference]) -> Index {
     let described = |name: Option<&Reference>| {
-        let mut descriptor: Descriptor = image.descriptor.clone();
-        if let Some(created) = &image.created {
+        let mut descriptor: Descriptor = bundle.descriptor.clone();
+        if let Some(created) = bundle.images.first().and_then(|i| i.created.as_ref()) {
             descriptor.annotations.insert("org.opencontainers.image.created".into(), created.clone());
         }
         if let Some(name) = name {
@@ -132,7 +136,7 @@ fn blob_path(digest: &Digest) -> String {
 /// Writes the archive as a tar.
 pub(super) fn stream(
     session: &Inner,
-    image: &AssembledImage,
+    bundle: &Bundle,
     names: &[Reference],
     docker: bool,
     out: &mut dyn Write,
@@ -143,14 +147,14 @@ pub(super) fn stream(
         tar.append(&member(dir, EntryKind::Dir, 0o755, 0)).map_err(failed)?;
     }
     let mut seen = BTreeSet::new();
-    for (diff_id, descriptor) in &image.layers {
+    for (diff_id, descriptor) in bundle.images.iter().flat_map(|i| &i.layers) {
         if seen.insert(descriptor.digest.clone()) {
             let path = blob_path(&descriptor.digest);
             tar.append(&member(&path, EntryKind::File, 0o644, descriptor.size)).map_err(failed)?;
             layer(session, diff_id, descriptor, &mut tar)?;
         }
     }
-    for (path, bytes) in documents(image, names, docker)? {
+    for (path, bytes) in documents(bundle, names, docker)? {
         let size = bytes.len() as u64;
         tar.append_with(&member(&path, EntryKind::File, 0o644, size), &mut bytes.as_slice()).map_err(failed)?;
     }
@@ -175,7 +179,7 @@ fn layer(session: &Inner, diff_id: &Digest, descriptor: &Descriptor, out: &mut d
 
 fn directory(
     session: &Inner,
-    image: &AssembledImage,
+    bundle: &Bundle,
     names: &[Reference],
     docker: bool,
     dest: &Path,
@@ -183,14 +187,14 @@ fn directory(
     let failed =
         |e: std::io::Error| BuildError::new(Kind::Config, format!("cannot write {}", dest.display())).caused_by(e);
     std::fs::create_dir_all(dest.join("blobs/sha256")).map_err(failed)?;
-    for (diff_id, descriptor) in &image.layers {
+    for (diff_id, descriptor) in bundle.images.iter().flat_map(|i| &i.layers) {
         let path = dest.join(blob_path(&descriptor.digest));
         if std::fs::metadata(&path).is_ok_and(|m| m.len() == descriptor.size) {
             continue;
         }
         replace_file(&path, |out| layer(session, diff_id, descriptor, out))?;
     }
-    for (path, bytes) in documents(image, names, docker)? {
+    for (path, bytes) in documents(bundle, names, docker)? {
         replace_file(&dest.join(path), |out| out.write_all(&bytes).map_err(failed))?;
     }
     Ok(())

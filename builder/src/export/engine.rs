@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cooper_oci::Reference;
 
 use super::archive;
-use crate::assemble::AssembledImage;
+use crate::assemble::Bundle;
 use crate::error::{BuildError, Kind};
 use crate::session::Inner;
 use crate::task;
@@ -16,14 +16,14 @@ use crate::task;
 const ENGINES: [&str; 2] = ["docker", "podman"];
 
 /// Loads into the first engine that answers.
-pub async fn load(session: &Arc<Inner>, image: &AssembledImage, names: &[Reference]) -> Result<(), BuildError> {
-    let (session, image, names) = (session.clone(), image.clone(), names.to_vec());
+pub async fn load(session: &Arc<Inner>, bundle: Bundle, names: &[Reference]) -> Result<(), BuildError> {
+    let (session, names) = (session.clone(), names.to_vec());
     task::blocking("load into engine", move || {
         let engine = ENGINES.into_iter().find(|e| answers(e)).ok_or_else(|| {
             BuildError::new(Kind::Config, "--load needs a container engine, and neither Docker nor Podman answers")
                 .hint("start one, or write a file with --output type=docker,dest=image.tar")
         })?;
-        feed(&session, &image, &names, engine)
+        feed(&session, &bundle, &names, engine)
     })
     .await
 }
@@ -45,7 +45,7 @@ fn answers(engine: &str) -> bool {
         .is_ok_and(|s| s.success())
 }
 
-fn feed(session: &Inner, image: &AssembledImage, names: &[Reference], engine: &str) -> Result<(), BuildError> {
+fn feed(session: &Inner, bundle: &Bundle, names: &[Reference], engine: &str) -> Result<(), BuildError> {
     let failed = |e: std::io::Error| BuildError::new(Kind::Config, format!("`{engine} load` failed")).caused_by(e);
     let mut child = command(engine, &["load", "--quiet"])
         .stdin(Stdio::piped())
@@ -56,7 +56,7 @@ fn feed(session: &Inner, image: &AssembledImage, names: &[Reference], engine: &s
     let mut written = Ok(());
     if let Some(stdin) = child.stdin.take() {
         let mut out = std::io::BufWriter::with_capacity(1 << 20, stdin);
-        written = archive::stream(session, image, names, true, &mut out)
+        written = archive::stream(session, bundle, names, true, &mut out)
             .and_then(|()| out.flush().map_err(failed));
     }
     let output = child.wait_with_output().map_err(failed)?;

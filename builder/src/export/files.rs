@@ -17,6 +17,27 @@ use crate::task;
 /// Writes the root filesystem into a directory or a tar.
 pub async fn export(
     session: &Arc<Inner>,
+    built: &[Built],
+    kind: OutputKind,
+    dest: Option<PathBuf>,
+) -> Result<(), BuildError> {
+    let [one] = built else {
+        let (OutputKind::Local, Some(dest)) = (kind, dest) else {
+            return Err(BuildError::user("type=tar cannot hold several platforms yet")
+                .hint("use type=local, which makes a directory for each"));
+        };
+        for one in built {
+            let platform = format!("{}_{}", one.config.os, one.config.architecture);
+            let variant = one.config.variant.as_ref().map(|v| format!("_{v}")).unwrap_or_default();
+            export_one(session, one, kind, Some(dest.join(platform + &variant))).await?;
+        }
+        return Ok(());
+    };
+    export_one(session, one, kind, dest).await
+}
+
+async fn export_one(
+    session: &Arc<Inner>,
     built: &Built,
     kind: OutputKind,
     dest: Option<PathBuf>,

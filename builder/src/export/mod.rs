@@ -9,7 +9,7 @@ use std::sync::Arc;
 use cooper_oci::compress::Compression;
 use cooper_oci::{Descriptor, Digest, Reference};
 
-use crate::assemble::{self, AssembledImage, LayerFormat};
+use crate::assemble::{self, AssembledImage, Bundle, LayerFormat};
 use crate::build::{Built, default_outputs};
 use crate::error::{BuildError, Kind};
 use crate::event::EventSender;
@@ -114,20 +114,20 @@ pub async fn run(
     session: &Arc<Inner>,
     request: &BuildRequest,
     outputs: &[Checked],
-    built: &[&Built],
+    built: &[Built],
     events: &EventSender,
 ) -> Result<BuildOutcome, BuildError> {
-    let [one] = built else {
-        return Err(BuildError::new(Kind::Internal, "exporting needs exactly one platform"));
-    };
-    let config_digest = Digest::sha256_of(&assemble::config_bytes(&one.config)?);
+    let first = built.first().ok_or_else(|| BuildError::new(Kind::Internal, "nothing was built"))?;
+    let config_digest = Digest::sha256_of(&assemble::config_bytes(&first.config)?);
+    let as_index = built.len() > 1
+        || request.build_args.iter().any(|(n, v)| n == "BUILDKIT_MULTI_PLATFORM" && (v == "1" || v == "true"));
     let mut outcome = BuildOutcome {
         config_digest,
         descriptor: None,
         names: request.tags.clone(),
     };
     for output in outputs {
-        if let Some(descriptor) = run_one(session, output, one, events).await? {
+        if let Some(descriptor) = run_one(session, output, built, as_index, events).await? {
             outcome.descriptor = Some(descriptor);
             outcome.names = output.names.iter().map(ToString::to_string).collect();
         }
@@ -138,64 +138,73 @@ pub async fn run(
 async fn run_one(
     session: &Arc<Inner>,
     checked: &Checked,
-    built: &Built,
+    built: &[Built],
+    as_index: bool,
     events: &EventSender,
 ) -> Result<Option<Descriptor>, BuildError> {
     let dest = checked.output.dest.clone();
-    match checked.output.kind {
+    let kind = checked.output.kind;
+    match kind {
         OutputKind::CacheOnly => return Ok(None),
         OutputKind::Local | OutputKind::Tar => {
-            files::export(session, built, checked.output.kind, dest).await?;
+            files::export(session, built, kind, dest).await?;
             return Ok(None);
+        }
+        OutputKind::Docker if as_index => {
+            return Err(BuildError::user("docker exporter does not currently support exporting manifest lists")
+                .hint("use type=oci, or build one platform"));
         }
         _ => {}
     }
-    let image = assemble::assemble(
-        session,
-        &built.config,
-        &built.rootfs,
-        &built.origins,
-        &checked.format,
-        &checked.annotations,
-    )
-    .await?;
-    match checked.output.kind {
+    let bundle = bundle(session, built, as_index, &checked.format, &checked.annotations).await?;
+    match kind {
         OutputKind::Image => {
-            images::keep(session, &image, &checked.names).await?;
+            images::keep(session, &bundle, &checked.names).await?;
             if checked.output.attributes.get("push").is_some_and(|v| v != "false" && v != "0") {
-                let pushed = assemble::assemble(
-                    session,
-                    &built.config,
-                    &built.rootfs,
-                    &built.origins,
-                    &LayerFormat { compression: Compression::Gzip, ..checked.format.clone() },
-                    &checked.annotations,
-                )
-                .await?;
-                transfer::push_image(session, &pushed, &checked.names, events).await?;
+                let format = LayerFormat { compression: Compression::Gzip, ..checked.format.clone() };
+                let pushed = self::bundle(session, built, as_index, &format, &checked.annotations).await?;
+                transfer::push_bundle(session, &pushed, &checked.names, events).await?;
                 return Ok(Some(pushed.descriptor));
             }
         }
-        OutputKind::Registry => transfer::push_image(session, &image, &checked.names, events).await?,
+        OutputKind::Registry => transfer::push_bundle(session, &bundle, &checked.names, events).await?,
         OutputKind::Oci | OutputKind::Docker => {
-            fetch_all(session, &image).await?;
-            let docker = checked.output.kind == OutputKind::Docker;
+            for image in &bundle.images {
+                fetch_all(session, image).await?;
+            }
+            let docker = kind == OutputKind::Docker;
             let target = match (dest, checked.as_directory) {
                 (Some(dest), true) => archive::Target::Directory(dest),
                 (Some(dest), false) => archive::Target::File(dest),
                 (None, _) if docker => {
-                    engine::load(session, &image, &checked.names).await?;
-                    return Ok(Some(image.descriptor));
+                    let descriptor = bundle.descriptor.clone();
+                    engine::load(session, bundle, &checked.names).await?;
+                    return Ok(Some(descriptor));
                 }
                 (None, _) => archive::Target::Stdout,
             };
-            let (session, names, descriptor) = (session.clone(), checked.names.clone(), image.descriptor.clone());
-            task::blocking("write archive", move || archive::write(&session, &image, &names, docker, &target)).await?;
+            let (session, names, descriptor) = (session.clone(), checked.names.clone(), bundle.descriptor.clone());
+            task::blocking("write archive", move || archive::write(&session, &bundle, &names, docker, &target)).await?;
             return Ok(Some(descriptor));
         }
         OutputKind::Local | OutputKind::Tar | OutputKind::CacheOnly => {}
     }
-    Ok(Some(image.descriptor))
+    Ok(Some(bundle.descriptor))
+}
+
+/// Assembles the image of each platform, and an index over them if there is more than one or it is wanted.
+async fn bundle(
+    session: &Arc<Inner>,
+    built: &[Built],
+    as_index: bool,
+    format: &LayerFormat,
+    annotations: &[(String, String)],
+) -> Result<Bundle, BuildError> {
+    let images = futures_util::future::try_join_all(built.iter().map(|one| {
+        assemble::assemble(session, &one.config, &one.rootfs, &one.origins, format, annotations)
+    }))
+    .await?;
+    Bundle::new(images, as_index, format.oci_types)
 }
 
 /// Brings all base layers whose bytes an archive needs.

@@ -7,7 +7,7 @@ use cooper_frontend::graph::{Chmod, CopyOp, SourceKind, StepId};
 use cooper_snapshotter::{Chain, LayerInfo};
 
 use super::sources::{self, StoreUnpacker, with_tree};
-use super::{rootfs_of, unpack};
+use super::{bring, rootfs_of, unpack};
 use crate::copy::{self, CopyOptions};
 use crate::error::{BuildError, Kind};
 use crate::event::Event;
@@ -80,15 +80,19 @@ impl LayerStep for CopyStep<'_> {
     }
 
     async fn run(&self, build: &Arc<Build>, step: usize) -> Result<LayerInfo, BuildError> {
-        let op = self.op.clone();
+        let mut op = self.op.clone();
+        for source in &mut op.sources {
+            // Only the server knew the name.
+            if let (Output::Download(download), SourceKind::Http { .. }) = (self.input(source.input)?, source.kind) {
+                source.path.clone_from(&download.name);
+            }
+        }
         let base = if op.link { Rootfs::default() } else { self.base.clone() };
         unpack(build, &base).await?;
         let mut outputs = Vec::new();
         for source in &op.sources {
             let output = self.input(source.input)?.clone();
-            if let Output::Rootfs(rootfs) = &output {
-                unpack(build, rootfs).await?;
-            }
+            bring(build, &output, Some(step)).await?;
             outputs.push(output);
         }
         let build = build.clone();

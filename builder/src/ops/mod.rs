@@ -1,6 +1,7 @@
 //! One module per kind of op that makes a layer.
 
 pub mod copy;
+pub mod http;
 pub mod mkdir;
 pub mod mounts;
 pub mod run;
@@ -22,6 +23,15 @@ pub(crate) fn rootfs_of(inputs: &HashMap<StepId, Output>, id: StepId) -> Result<
     match inputs.get(&id) {
         Some(Output::Rootfs(rootfs)) => Ok(rootfs.clone()),
         _ => Err(BuildError::new(Kind::Internal, "a step's base is not a root filesystem")),
+    }
+}
+
+/// Brings what a step's input holds, as far as it is not there yet.
+pub(crate) async fn bring(build: &Arc<Build>, output: &Output, step: Option<usize>) -> Result<(), BuildError> {
+    match output {
+        Output::Rootfs(rootfs) => unpack(build, rootfs).await,
+        Output::Download(download) => download.bring(&build.fetcher(step)).await,
+        Output::Context(_) | Output::Inline(_) => Ok(()),
     }
 }
 

@@ -184,7 +184,16 @@ fn start(
         stdout: child_stdout.into(),
         stderr: child_stderr.into(),
     };
-    let child = cooper_sandbox::start(spec).map_err(|e| BuildError::user(format!("{}: {e}", describe(op))))?;
+    let child = cooper_sandbox::start(spec).map_err(|e| {
+        let error = BuildError::user(format!("{}: {e}", describe(op)));
+        if e.to_string().contains("exec format error") {
+            return error.hint(
+                "the image is for another architecture: let the kernel run it with an emulator (Debian: qemu-user-static), \
+                 or build that stage with FROM --platform=$BUILDPLATFORM",
+            );
+        }
+        error
+    })?;
     Ok(Running { child, active, held, stdout: stdout.into(), stderr: stderr.into() })
 }
 

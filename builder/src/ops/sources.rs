@@ -7,11 +7,11 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use cooper_frontend::ast::Span;
-use cooper_frontend::graph::{CopyOp, CopySource};
+use cooper_frontend::graph::{CopyOp, CopySource, SourceKind};
 
 use crate::copy::{self, NoHasher, Selection, SourceTree};
 use crate::error::{BuildError, Kind};
-use crate::ops::unpack;
+use crate::ops::bring;
 use crate::solver::key::Inputs;
 use crate::solver::{Build, Output};
 use crate::task;
@@ -24,6 +24,10 @@ pub async fn key_inputs(
     op: &CopyOp,
     inputs: &mut Inputs,
 ) -> Result<(), BuildError> {
+    if let (Output::Download(download), SourceKind::Http { .. }) = (output, source.kind) {
+        download.key_inputs(inputs);
+        return Ok(());
+    }
     let question = match output {
         Output::Rootfs(rootfs) => {
             let mut question = Inputs::default();
@@ -86,9 +90,7 @@ async fn answer(
         inputs.add(name, digest);
         return Ok(());
     }
-    if let Output::Rootfs(rootfs) = output {
-        unpack(build, rootfs).await?;
-    }
+    bring(build, output, None).await?;
     let in_rootfs = memo.is_some();
     let (build2, output2) = (build.clone(), output.clone());
     let (digest, files) = task::blocking("digest sources", move || {
@@ -130,6 +132,11 @@ pub fn with_tree<T>(
         Output::Rootfs(rootfs) => {
             let view = build.session.store.view(&rootfs.chain())?;
             work(&stage_tree(view.root())?)
+        }
+        Output::Download(download) => {
+            let dir = download.lay_out(&build.session.store)?;
+            let root = cooper_sys::fs::open_dir(dir.path())?;
+            work(&SourceTree::client(root, None, Arc::new(NoHasher)))
         }
         Output::Inline(files) => work(&SourceTree::inline(files.to_vec())),
     }
