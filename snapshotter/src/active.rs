@@ -20,6 +20,7 @@ use crate::emit;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::meta::{self, Meta};
+use crate::roots::RootLook;
 use crate::store::{Inner, Store};
 use crate::tidy::{self, Below};
 use crate::view::{self, Scratch, View};
@@ -147,7 +148,7 @@ impl Store {
         if !inner.can_mount(stack.len() + 2) {
             let merged = scratch.path.join("merged");
             let root = make_root(&merged, &root_stat)?;
-            copy::merge(&stack, &merged)?;
+            copy::merge(&stack, RootLook::of_layers(&layers), &merged)?;
             place_stubs(root.as_fd(), &missing)?;
             changes::remember(root.as_fd(), &scratch.path.join("before"))?;
             let (mount, seen) = (None, None);
@@ -192,7 +193,7 @@ impl Store {
 
     /// As [`commit`](Self::commit), with options.
     pub fn commit_with(&self, active: Active, options: CommitOptions) -> Result<LayerInfo> {
-        let Active { root, mount, seen, parents, scratch, chain, root_stat, store } = active;
+        let Active { root, mount, seen, parents, scratch, root_stat, store, .. } = active;
         let upper = scratch.path.join("fs");
         let copied = mount.is_none();
         if copied {
@@ -217,24 +218,17 @@ impl Store {
         let emitted = emit::emit_dir(dir.as_fd(), &scratch.path.join("tree"), std::io::sink())?;
         drop(dir);
         drop_leftovers(&scratch.path)?;
-        let plain_root = is_plain_root(&root_stat);
-        let self_contained = plain_root || chain.is_empty();
         let meta = Meta {
             diff_id: emitted.diff_id.clone(),
             epoch: store.epoch,
-            self_contained,
+            self_contained: true,
             whiteouts: emitted.whiteouts,
-            plain_root,
+            root: None,
             disk_bytes: emitted.disk_bytes,
             manifest: emitted.tree.manifest,
         };
         meta::write(store.session.tmp(), &scratch.path, &meta)?;
-        let id = if self_contained {
-            emitted.diff_id.hex().to_owned()
-        } else {
-            chain.with(emitted.diff_id.clone()).id().map_or_else(String::new, |id| id.hex().to_owned())
-        };
-        store.publish(&scratch.path, &id, &emitted.diff_id)?;
+        store.publish(&scratch.path, emitted.diff_id.hex(), &emitted.diff_id)?;
         let info = LayerInfo {
             diff_id: emitted.diff_id,
             size_bytes: emitted.size_bytes,
@@ -245,11 +239,6 @@ impl Store {
         self.put_layer(&info)?;
         Ok(self.layer(&info.diff_id)?.unwrap_or(info))
     }
-}
-
-/// Whether a root directory is what a layer without a word about it gets.
-pub(crate) fn is_plain_root(stat: &Stat) -> bool {
-    (stat.mode, stat.uid, stat.gid) == (0o755, 0, 0)
 }
 
 /// Symbolic links followed for one mount point, as the kernel does (path_resolution(7)).

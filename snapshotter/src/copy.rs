@@ -9,21 +9,21 @@ use cooper_sys::fs::{self, FileKind, OFlags};
 
 use crate::attrs::Attributes;
 use crate::error::{Error, Result};
+use crate::roots::RootLook;
 use crate::scan::{self, Found, Visitor};
 use crate::snapshots::Located;
 use crate::tree::{TreeEntry, TreeKind};
 
 /// Copies a stack of layers (topmost first) into the empty directory `target`, as an overlay would show them.
-pub(crate) fn merge(stack: &[&Located], target: &Path) -> Result<()> {
+pub(crate) fn merge(stack: &[&Located], look: RootLook, target: &Path) -> Result<()> {
     let target = fs::open_dir(target)?;
     for layer in stack.iter().rev() {
         let source = fs::open_dir(&layer.fs)?;
         scan::walk(source.as_fd(), &mut Copier { target: target.as_fd() })?;
-        let root = fs::fstat(&source)?;
-        fs::chown_fd(&target, root.uid, root.gid)?;
-        fs::chmod_fd(&target, root.mode)?;
-        fs::utimens_at(&target, ".", root.mtime)?;
+        fs::utimens_at(&target, ".", fs::fstat(&source)?.mtime)?;
     }
+    fs::chown_fd(&target, look.uid, look.gid)?;
+    fs::chmod_fd(&target, look.mode)?;
     Ok(())
 }
 

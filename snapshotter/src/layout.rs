@@ -7,6 +7,7 @@
 //! snapshots/<id>/fs             an unpacked layer in overlay upper form
 //! snapshots/<id>/tree           its tree manifest (see `tree`)
 //! snapshots/<id>/meta           record: what it is, and the epoch in which it was last known good
+//! roots/<mode>-<uid>-<gid>/     empty directories that look like a root (see `roots`)
 //! layers/<hex of diff ID>       record: LayerInfo as JSON
 //! steps/<key>                   record: what a step produced
 //! images/<encoded name>         record: ImageRecord as JSON
@@ -29,10 +30,11 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Directories that every store has.
-    pub(crate) const DIRS: [&str; 11] = [
+    pub(crate) const DIRS: [&str; 12] = [
         "blobs/sha256",
         "blobs/sha512",
         "snapshots",
+        "roots",
         "layers",
         "steps",
         "images",
@@ -69,6 +71,10 @@ impl Layout {
 
     pub(crate) fn snapshot(&self, id: &str) -> PathBuf {
         self.snapshots().join(id)
+    }
+
+    pub(crate) fn roots(&self) -> PathBuf {
+        self.root.join("roots")
     }
 
     pub(crate) fn layers(&self) -> PathBuf {

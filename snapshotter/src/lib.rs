@@ -20,6 +20,7 @@ mod layout;
 mod meta;
 mod prune;
 mod records;
+mod roots;
 mod scan;
 mod session;
 mod snapshots;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::files::{self, Durability};
 use crate::layout::Layout;
+use crate::roots::RootLook;
 
 /// The record beside a snapshot.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -19,8 +20,9 @@ pub(crate) struct Meta {
     pub(crate) self_contained: bool,
     /// Whether there are whiteouts, which must not be seen when the snapshot is the only layer.
     pub(crate) whiteouts: bool,
-    /// Whether the root directory is root's with mode 0755 and no attributes.
-    pub(crate) plain_root: bool,
+    /// What the layer says about the root directory, if it says anything.
+    #[serde(default)]
+    pub(crate) root: Option<RootLook>,
     /// Space in use.
     pub(crate) disk_bytes: u64,
     /// Hash over the whole manifest file, hex.

@@ -119,8 +119,10 @@ pub(crate) fn clean_dead(layout: &Layout) -> Result<()> {
         if matches!(owner, Owner::Alive) {
             continue;
         }
-        files::remove_tree(&layout.tmp().join(&id))?;
-        files::remove_file(&lock_path)?;
+        // What cannot be removed now (files of another user's ids, say) is left to somebody who can.
+        if files::remove_tree(&layout.tmp().join(&id)).is_ok() {
+            files::remove_file(&lock_path)?;
+        }
         drop(owner);
     }
     for name in files::list(&layout.locks())? {
@@ -156,6 +158,20 @@ fn owner_of(path: &Path) -> Result<Owner> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Owner::Gone),
         Err(error) => Err(Error::io("open", path)(error)),
     }
+}
+
+/// Removes lock files of steps that nobody holds; who waits for one asks again.
+pub(crate) fn clean_step_locks(layout: &Layout) -> Result<()> {
+    for name in files::list(&layout.locks())? {
+        let path = layout.locks().join(&name);
+        if name.starts_with("step-")
+            && let Owner::Dead(lock) = owner_of(&path)?
+        {
+            files::remove_file(&path)?;
+            drop(lock);
+        }
+    }
+    Ok(())
 }
 
 /// Every object named by a live session's lease. Call it with `locks/gc` locked exclusively.

@@ -62,22 +62,11 @@ impl Inner {
         if let Some(located) = self.usable(chain_id.hex(), diff_id)? {
             return Ok(Some(located));
         }
-        if index == 0 || !self.plain_parents(chain, ids, index)? {
+        if index == 0 {
             return Ok(None);
         }
         let located = self.usable(diff_id.hex(), diff_id)?;
         Ok(located.filter(|located| located.meta.self_contained))
-    }
-
-    /// Whether the root directory below layer `index` is an ordinary one. If it is not, a layer that says nothing
-    /// about the root cannot share a snapshot with other chains: the topmost layer's root is what one sees.
-    fn plain_parents(&self, chain: &Chain, ids: &[Digest], index: usize) -> Result<bool> {
-        let (Some(diff_id), Some(chain_id)) = (chain.layers().get(index - 1), ids.get(index - 1)) else {
-            return Ok(true);
-        };
-        // A parent without a snapshot of its own chain is shared, so its root is ordinary.
-        let by_chain = self.peek(chain_id.hex(), diff_id)?;
-        Ok(by_chain.is_none_or(|meta| meta.plain_root))
     }
 
     fn peek(&self, id: &str, diff_id: &DiffId) -> Result<Option<Meta>> {

@@ -166,7 +166,14 @@ impl Inventory {
         let mut reached = HashSet::new();
         let mut queue: Vec<Digest> = roots.into_iter().collect();
         while let Some(digest) = queue.pop() {
-            if !reached.insert(digest.clone()) || !self.blobs.contains_key(&digest) {
+            if !reached.insert(digest.clone()) {
+                continue;
+            }
+            // A layer keeps its compressed forms, which took time to make.
+            if let Ok(Some(info)) = files::read_record(&layout.layers().join(digest.hex())) {
+                queue.extend(Store::digests_in(&info));
+            }
+            if !self.blobs.contains_key(&digest) {
                 continue;
             }
             let path = layout.blob(&digest);

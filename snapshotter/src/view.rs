@@ -14,6 +14,7 @@ use crate::chain::Chain;
 use crate::copy;
 use crate::error::{Error, Result};
 use crate::files;
+use crate::roots::RootLook;
 use crate::snapshots::Located;
 use crate::store::{Inner, Store};
 
@@ -98,9 +99,11 @@ impl Inner {
 
     pub(crate) fn view(self: &Arc<Self>, layers: &[Located]) -> Result<View> {
         let stack = stack(layers);
+        let look = RootLook::of_layers(layers);
+        let cover = self.root_cover(&stack, look)?;
         let dir = match stack.as_slice() {
             [] => Some(self.layout.empty()),
-            [only] if !only.meta.whiteouts => Some(only.fs.clone()),
+            [only] if !only.meta.whiteouts && cover.is_none() => Some(only.fs.clone()),
             _ => None,
         };
         if let Some(dir) = dir {
@@ -108,11 +111,12 @@ impl Inner {
             return Ok(View { root, mount: None, dir, _copy: None, _store: Arc::clone(self) });
         }
         if self.can_mount(stack.len() + 1) {
-            let lower: Vec<&Path> = stack.iter().map(|layer| layer.fs.as_path()).collect();
+            let layers = stack.iter().map(|layer| layer.fs.as_path());
+            let lower: Vec<&Path> = cover.as_deref().into_iter().chain(layers).collect();
             return self.mounted_view(&lower);
         }
         let copy = Scratch::new(self, "view")?;
-        copy::merge(&stack, &copy.path)?;
+        copy::merge(&stack, look, &copy.path)?;
         let root = fs::open_dir(&copy.path)?;
         let dir = copy.path.clone();
         Ok(View { root, mount: None, dir, _copy: Some(copy), _store: Arc::clone(self) })

@@ -88,6 +88,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) report: Report,
     /// Directories came into being that no member named.
     pub(crate) implicit: bool,
+    /// A member gave the root its attributes.
+    pub(crate) root_dressed: bool,
     /// Hash of each file's content, by inode. Only of upper directories.
     pub(crate) hashes: HashMap<u64, [u8; 32]>,
     /// The directory that was used last.
@@ -112,6 +114,7 @@ impl<'a> Engine<'a> {
             policy,
             report: Report::default(),
             implicit: false,
+            root_dressed: false,
             hashes: HashMap::new(),
             parent: None,
             times: HashMap::new(),
@@ -152,6 +155,7 @@ impl<'a> Engine<'a> {
             fs::chown_fd(self.root, uid, gid)?;
             fs::chmod_fd(self.root, entry.mode & 0o7777)?;
             self.times.insert(Vec::new(), (entry.mtime, entry.mtime_nanos));
+            self.root_dressed = true;
         }
         Ok(Outcome::Done)
     }

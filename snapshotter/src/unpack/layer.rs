@@ -15,11 +15,11 @@ use cooper_oci::tar::{Budget, Reader};
 use cooper_sys::fs;
 
 use super::engine::{Engine, Outcome, Policy, Report, Tree};
-use crate::active::is_plain_root;
 use crate::chain::{Chain, DiffId, LayerInfo};
 use crate::emit;
 use crate::error::{Error, Result};
 use crate::meta::{self, Meta};
+use crate::roots::RootLook;
 use crate::store::Store;
 use crate::view::Scratch;
 
@@ -108,9 +108,8 @@ impl Store {
         fs::utimens_at(&root, ".", (0, 0))?;
         let mut engine = Engine::new(root.as_fd(), Tree::Upper { parents: index > 0 }, POLICY);
         let Some(size_bytes) = run(&mut engine, diff_id, open)? else { return Ok(Report::default()) };
-        let root_stat = fs::fstat(&root)?;
-        let self_contained = !engine.implicit && is_plain_root(&root_stat);
-        let facts = Facts { chain, index, size_bytes, self_contained };
+        let look = if engine.root_dressed { Some(RootLook::of(&fs::fstat(&root)?)) } else { None };
+        let facts = Facts { chain, index, size_bytes, self_contained: !engine.implicit, root: look };
         let hashes = std::mem::take(&mut engine.hashes);
         let report = std::mem::take(&mut engine.report);
         self.finish_layer(scratch, facts, &hashes)?;
@@ -130,9 +129,10 @@ impl Store {
             return Err(Error::member(b"", "a merged tree needs no parents"));
         };
         let report = std::mem::take(&mut engine.report);
+        let look = if engine.root_dressed { Some(RootLook::of(&fs::fstat(active.root())?)) } else { None };
         drop(engine);
         let scratch = active.into_upper()?;
-        let facts = Facts { chain, index, size_bytes, self_contained: false };
+        let facts = Facts { chain, index, size_bytes, self_contained: false, root: look };
         self.finish_layer(scratch, facts, &HashMap::new())?;
         Ok(report)
     }
@@ -144,17 +144,16 @@ impl Store {
         facts: Facts<'_>,
         hashes: &HashMap<u64, [u8; 32]>,
     ) -> Result<()> {
-        let Facts { chain, index, size_bytes, self_contained } = facts;
+        let Facts { chain, index, size_bytes, self_contained, root: look } = facts;
         let Some(diff_id) = chain.layers().get(index) else { return Ok(()) };
         let root = fs::open_dir(&scratch.path.join("fs"))?;
         let manifest = emit::write_manifest(root.as_fd(), &scratch.path.join("tree"), hashes)?;
-        let plain_root = is_plain_root(&fs::fstat(&root)?);
         let meta = Meta {
             diff_id: diff_id.clone(),
             epoch: self.inner().epoch,
             self_contained,
             whiteouts: manifest.whiteouts,
-            plain_root,
+            root: look,
             disk_bytes: manifest.disk_bytes,
             manifest: manifest.tree.manifest,
         };
@@ -177,6 +176,7 @@ struct Facts<'a> {
     index: usize,
     size_bytes: u64,
     self_contained: bool,
+    root: Option<RootLook>,
 }
 
 fn merge(report: &Mutex<Report>, more: Report) -> Result<()> {
