@@ -224,6 +224,7 @@ impl Store {
             self_contained: true,
             whiteouts: emitted.whiteouts,
             root: None,
+            made_here: true,
             disk_bytes: emitted.disk_bytes,
             manifest: emitted.tree.manifest,
         };

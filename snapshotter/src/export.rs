@@ -18,7 +18,7 @@ use crate::copy::{self, parent_dir};
 use crate::emit;
 use crate::error::{Error, Result};
 use crate::scan::{self, Found, Visitor};
-use crate::snapshots::open_tree;
+use crate::snapshots::{Located, open_tree};
 use crate::store::Store;
 use crate::tree::TreeKind;
 
@@ -30,19 +30,35 @@ pub struct ExportOptions {
 }
 
 impl Store {
-    /// Writes the uncompressed tar of a layer: from a blob of it if the store has one, else made again from the
-    /// snapshot. The bytes have the diff ID as digest, or an error is returned once all is written.
+    /// Writes the uncompressed tar of a layer: made again from the snapshot if the layer was made here, else from a
+    /// blob of it. The bytes have the diff ID as digest, or an error is returned once all is written.
     pub fn layer_tar(&self, diff_id: &DiffId, sink: &mut dyn Write) -> Result<()> {
+        let located = match self.any_snapshot(diff_id) {
+            Ok(located) => Some(located),
+            Err(Error::SnapshotMissing(_)) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(located) = located.as_ref().filter(|located| located.meta.made_here) {
+            return self.tar_of_snapshot(diff_id, located, sink);
+        }
         let forms = self.layer(diff_id)?.map(|info| info.blobs).unwrap_or_default();
         for form in forms {
-            let Some(compression) = media::compression_of(&form.media_type) else { continue };
+            // Parameters behind the type tell apart forms of one type.
+            let media_type = form.media_type.split(';').next().unwrap_or_default();
+            let Some(compression) = media::compression_of(media_type) else { continue };
             match self.open_blob(&form.digest) {
                 Ok(blob) => return copy_blob(diff_id, blob, compression, sink),
                 Err(Error::BlobMissing(_)) => {}
                 Err(error) => return Err(error),
             }
         }
-        let located = self.any_snapshot(diff_id)?;
+        match located {
+            Some(located) => self.tar_of_snapshot(diff_id, &located, sink),
+            None => Err(Error::SnapshotMissing(diff_id.clone())),
+        }
+    }
+
+    fn tar_of_snapshot(&self, diff_id: &DiffId, located: &Located, sink: &mut dyn Write) -> Result<()> {
         let root = fs::open_dir(&located.fs)?;
         let (found, _) = emit::emit_manifest(open_tree(self.layout(), &located.id)?, root.as_fd(), sink)?;
         if found == *diff_id { Ok(()) } else { Err(Error::NotReproducible(diff_id.clone())) }

@@ -23,6 +23,9 @@ pub(crate) struct Meta {
     /// What the layer says about the root directory, if it says anything.
     #[serde(default)]
     pub(crate) root: Option<RootLook>,
+    /// Whether this program made the layer, and can make its tar again from the snapshot.
+    #[serde(default)]
+    pub(crate) made_here: bool,
     /// Space in use.
     pub(crate) disk_bytes: u64,
     /// Hash over the whole manifest file, hex.

@@ -154,6 +154,7 @@ impl Store {
             self_contained,
             whiteouts: manifest.whiteouts,
             root: look,
+            made_here: false,
             disk_bytes: manifest.disk_bytes,
             manifest: manifest.tree.manifest,
         };
