@@ -1,59 +1,36 @@
 FROM debian:bookworm-slim
-ENV HTTPD_PREFIX /usr/local/apache2
-ENV PATH $HTTPD_PREFIX/bin:$PATH
-RUN mkdir -p "$HTTPD_PREFIX" \
-	&& chown www-data:www-data "$HTTPD_PREFIX"
-WORKDIR $HTTPD_PREFIX
-
-RUN set -eux; apt-get update; apt-get install -y --no-install-recommends ca-certificates libaprutil1-ldap libldap-common; rm -rf /var/lib/apt/lists/*
-
-ENV HTTPD_VERSION 2.4.59
-ENV HTTPD_PATCHES=""
+ENV PREFIX /opt/httpd
+ENV PATH $PREFIX/bin:$PATH
+WORKDIR $PREFIX
+ENV RELEASE=2.4.59 PATCHES=""
 RUN set -eux; \
-	savedAptMark="$(apt-mark showmanual)"; \
 	apt-get update; \
-	apt-get install -y --no-install-recommends bzip2 dpkg-dev gcc libapr1-dev libaprutil1-dev libbrotli-dev libpcre3-dev libssl-dev make patch wget; \
-	ddist() { \
-		local f="$1"; shift; \
-		local distFile="$1"; shift; \
-		local success=; \
-		local distUrl=; \
-		for distUrl in \
-			'https://www.example.org/dyn/closer.cgi?action=download&filename=' \
+	apt-get install -y --no-install-recommends ca-certificates gcc libapr1-dev libaprutil1-dev libpcre2-dev libssl-dev make patch wget; \
+	get() { \
+		target="$1"; \
+		for mirror in \
+			'https://mirror.example.org/get?file=' \
 			https://archive.example.org/dist/ \
 		; do \
-			if wget -O "$f" "$distUrl$distFile" && [ -s "$f" ]; then \
-				success=1; \
-				break; \
-			fi; \
+			if wget -q -O "$target" "$mirror$2" && test -s "$target"; then return 0; fi; \
 		done; \
-		[ -n "$success" ]; \
+		return 1; \
 	}; \
-	ddist 'httpd.tar.bz2' "httpd/httpd-$HTTPD_VERSION.tar.bz2"; \
-	mkdir -p src; \
-	tar -xf httpd.tar.bz2 -C src --strip-components=1; \
-	rm httpd.tar.bz2; \
-	cd src; \
-	patches() { \
-		while [ "$#" -gt 0 ]; do \
-			local patchFile="$1"; shift; \
-			patch -p0 < "$patchFile"; \
-		done; \
-	}; \
-	patches $HTTPD_PATCHES; \
-	./configure --prefix="$HTTPD_PREFIX" --enable-mods-shared=reallyall --enable-mpms-shared=all; \
-	make -j "$(nproc)"; make install; \
-	cd ..; rm -r src man manual; \
-	sed -ri \
-		-e 's!^(\s*CustomLog)\s+\S+!\1 /proc/self/fd/1!g' \
-		-e 's!^(\s*ErrorLog)\s+\S+!\1 /proc/self/fd/2!g' \
-		-e 's!^(\s*TransferLog)\s+\S+!\1 /proc/self/fd/1!g' \
-		-e 's!^(\s*User)\s+daemon\s*$!\1 www-data!g' \
-		"$HTTPD_PREFIX/conf/httpd.conf" \
-	; \
-	grep -E '^\s*User www-data$' "$HTTPD_PREFIX/conf/httpd.conf"; \
-	httpd -v
-STOPSIGNAL SIGWINCH
-COPY httpd-foreground /usr/local/bin/
+	get /tmp/httpd.tgz "httpd-$RELEASE.tar.gz"; \
+	mkdir /tmp/build && tar -C /tmp/build -xf /tmp/httpd.tgz --strip-components=1; \
+	( \
+		cd /tmp/build; \
+		for one in $PATCHES; do get "$one" "patches/$one"; patch -p1 < "$one"; done; \
+		./configure --prefix="$PREFIX" --enable-ssl --enable-proxy --with-mpm=event; \
+		make -j "$(nproc)" install; \
+	); \
+	rm -rf /tmp/* man manual; \
+	sed -i -E \
+		-e 's#^( *CustomLog) +"?[^ "]+"?#\1 /dev/stdout#' \
+		-e 's#^( *ErrorLog) .*#\1 /dev/stderr#' \
+		-e 's#^User .*#User www-data#; s#^Group .*#Group www-data#' \
+		conf/httpd.conf; \
+	httpd -t
+STOPSIGNAL WINCH
 EXPOSE 80
-CMD ["httpd-foreground"]
+CMD ["httpd", "-DFOREGROUND"]

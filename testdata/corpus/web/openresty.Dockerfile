@@ -1,47 +1,34 @@
-ARG RESTY_IMAGE_BASE="alpine"
-ARG RESTY_IMAGE_TAG="3.19"
+ARG BASE="alpine"
+ARG BASE_TAG="3.19"
 
-FROM ${RESTY_IMAGE_BASE}:${RESTY_IMAGE_TAG}
+FROM ${BASE}:${BASE_TAG}
 
-ARG RESTY_IMAGE_BASE="alpine"
-ARG RESTY_IMAGE_TAG="3.19"
-ARG RESTY_VERSION="1.25.3.1"
-ARG RESTY_OPENSSL_VERSION="1.1.1w"
-ARG RESTY_PCRE_VERSION="10.42"
-ARG RESTY_J="1"
-ARG RESTY_CONFIG_OPTIONS="\
-    --with-compat \
-    --with-http_auth_request_module \
-    --with-http_gunzip_module \
-    --with-http_v2_module \
-    --with-md5-asm \
+ARG BASE
+ARG BASE_TAG
+ARG RELEASE="1.25.3.1"
+ARG JOBS="1"
+ARG OPTIONS="\
     --with-threads \
+    --with-http_v2_module \
+    --with-http_realip_module \
     "
-ARG RESTY_ADD_PACKAGE_BUILDDEPS=""
-ARG RESTY_EVAL_PRE_CONFIGURE=""
-ARG _RESTY_CONFIG_DEPS="--with-pcre \
-    --with-cc-opt='-DNGX_LUA_ABORT_AT_PANIC -I/usr/local/openresty/pcre2/include' \
-    --with-ld-opt='-L/usr/local/openresty/pcre2/lib -Wl,-rpath,/usr/local/openresty/pcre2/lib' \
+ARG EXTRA_PACKAGES=""
+ARG BEFORE_CONFIGURE=""
+ARG COMPILER_OPTIONS="--with-cc-opt='-O2 -DLUA_DEFAULT -I/opt/pcre/include' \
+    --with-ld-opt='-L/opt/pcre/lib -Wl,-rpath,/opt/pcre/lib' \
     "
+LABEL base="${BASE}:${BASE_TAG}"
+LABEL options="${OPTIONS}"
+LABEL compiler="${COMPILER_OPTIONS}"
 
-LABEL resty_image_base="${RESTY_IMAGE_BASE}"
-LABEL resty_image_tag="${RESTY_IMAGE_TAG}"
-LABEL resty_config_options="${RESTY_CONFIG_OPTIONS}"
-LABEL resty_config_deps="${_RESTY_CONFIG_DEPS}"
-
-RUN apk add --no-cache --virtual .build-deps build-base coreutils curl gd-dev linux-headers make perl-dev ${RESTY_ADD_PACKAGE_BUILDDEPS} \
-    && cd /tmp \
-    && if [ -n "${RESTY_EVAL_PRE_CONFIGURE}" ]; then eval $(echo ${RESTY_EVAL_PRE_CONFIGURE}); fi \
-    && curl -fSL https://downloads.example.org/openresty-${RESTY_VERSION}.tar.gz | tar xz \
-    && cd openresty-${RESTY_VERSION} \
-    && eval ./configure -j${RESTY_J} ${_RESTY_CONFIG_DEPS} ${RESTY_CONFIG_OPTIONS} \
-    && make -j${RESTY_J} && make -j${RESTY_J} install \
-    && apk del .build-deps \
-    && mkdir -p /var/run/openresty \
-    && ln -sf /dev/stdout /usr/local/openresty/nginx/logs/access.log
-
-ENV PATH=$PATH:/usr/local/openresty/luajit/bin:/usr/local/openresty/nginx/sbin:/usr/local/openresty/bin
-COPY nginx.conf /usr/local/openresty/nginx/conf/nginx.conf
-CMD ["/usr/local/openresty/bin/openresty", "-g", "daemon off;"]
-# Use SIGQUIT instead of default SIGTERM to cleanly drain requests
+RUN apk add --no-cache --virtual .tools build-base linux-headers perl pcre2-dev zlib-dev ${EXTRA_PACKAGES} \
+    && if [ -n "${BEFORE_CONFIGURE}" ]; then eval "${BEFORE_CONFIGURE}"; fi \
+    && mkdir /src && cd /src \
+    && wget -q -O - "https://downloads.example.org/resty-${RELEASE}.tar.gz" | tar xz --strip-components=1 \
+    && eval "./configure -j${JOBS} ${COMPILER_OPTIONS} ${OPTIONS}" \
+    && make -j${JOBS} install \
+    && apk del .tools && rm -rf /src
+ENV PATH=$PATH:/usr/local/openresty/bin
+COPY nginx.conf lua/*.lua /etc/resty/
+CMD ["openresty", "-c", "/etc/resty/nginx.conf", "-g", "daemon off;"]
 STOPSIGNAL SIGQUIT

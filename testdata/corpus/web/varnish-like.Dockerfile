@@ -1,41 +1,30 @@
 FROM debian:bookworm-slim
-ENV VARNISH_SIZE 100M
-ENV VMOD_DEPS="automake curl libtool make pkg-config python3-sphinx"
-ARG PKGVER=7.5.0
-ARG DISTVER=7.5.0
-ARG PKGCOMMIT=2e6e5a1
-ARG SHASUM=fca61b983139e1aac61c4546d12a1a3ab9807dbb1d8314571e3148c93ff72b5d
-
+ENV CACHE_SIZE 100M
+ARG RELEASE=7.5.0
+ARG SUM=fca61b983139e1aac61c4546d12a1a3ab9807dbb1d8314571e3148c93ff72b5d
+ARG BUILD_DEPS="automake curl gcc libtool make pkg-config python3-docutils"
 RUN set -e; \
-	BASE_PKGS="curl dpkg-dev debhelper devscripts equivs git pkg-config apt-utils fakeroot"; \
 	export DEBIAN_FRONTEND=noninteractive; \
-	export DEBCONF_NONINTERACTIVE_SEEN=true; \
-	mkdir -p /work/varnish /pkgs; \
 	apt-get update; \
-	apt-get install -y --no-install-recommends $BASE_PKGS libgetdns10; \
+	apt-get install -y --no-install-recommends $BUILD_DEPS libpcre2-dev; \
 	\
-	# create users and groups with fixed IDs
-	adduser --uid 1000 --quiet --system --no-create-home --home /nonexistent --group varnish; \
-	adduser --uid 1001 --quiet --system --no-create-home --home /nonexistent --ingroup varnish vcache; \
+	# two accounts: one for the manager, one for the worker
+	for who in varnish vcache; do \
+		adduser --system --group --no-create-home "$who"; \
+	done; \
 	\
-	# varnish
-	cd /work/varnish; \
-	curl -f https://downloads.example.org/varnish-${DISTVER}.tgz -o $DISTVER.tgz; \
-	echo "${SHASUM}  $DISTVER.tgz" | sha256sum -c - ; \
-	tar xzf $DISTVER.tgz --strip 1; \
-	sed -i -e "s|@VERSION@|$PKGVER|"  "debian/changelog"; \
-	mk-build-deps --install --tool="apt-get -o Debug::pkgProblemResolver=yes --yes" debian/control; \
-	dpkg-buildpackage -us -uc -j"$(nproc)"; \
-	apt-get -y --no-install-recommends install ../*.deb; \
+	# the server
+	cd "$(mktemp -d)"; \
+	curl -fsSL "https://downloads.example.org/varnish-$RELEASE.tgz" -o v.tgz; \
+	echo "$SUM  v.tgz" | sha256sum -c -; \
+	tar xf v.tgz --strip 1; ./configure --prefix=/usr --localstatedir=/var; \
+	make -j4 && make install; \
 	\
-	# clean up and set permissions
-	apt-get -y purge --auto-remove varnish-build-deps $BASE_PKGS; \
-	rm -rf /var/lib/apt/lists/* /work/; \
-	chown varnish /var/lib/varnish; \
-	echo 'vcl 4.1; backend default none;' > /etc/varnish/default.vcl
-WORKDIR /etc/varnish
-COPY scripts/ /usr/local/bin/
-ENTRYPOINT ["/usr/local/bin/docker-varnish-entrypoint"]
+	# and out
+	apt-get purge -y --auto-remove $BUILD_DEPS; \
+	rm -rf /var/lib/apt/lists/*; \
+	printf 'vcl 4.1;\nbackend default none;\n' > /etc/varnish.vcl
 USER varnish
 EXPOSE 80 8443
+ENTRYPOINT exec varnishd -F -f /etc/varnish.vcl -s malloc,$CACHE_SIZE "$@"
 CMD []
