@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use cooper_frontend::context::{normalize_name, parse_flag};
+use cooper_frontend::PlanError;
 use cooper_frontend::dockerignore::Matcher;
 use cooper_frontend::graph::{Graph, NamedContext, Op, PlanOptions};
 use cooper_oci::{ImageConfig, Platform};
@@ -148,17 +149,20 @@ impl Session {
                     None => error,
                 }
             })?;
-            let graph = cooper_frontend::plan(&parsed, &options, &resolver).map_err(|e| {
-                let error = BuildError::user(e.message.clone()).at(e.span);
-                match e.hint {
-                    Some(hint) => error.hint(hint),
-                    None => error,
-                }
-            })?;
+            cooper_frontend::syntax::check(&parsed, &options.build_args).map_err(of_plan)?;
+            let graph = cooper_frontend::plan(&parsed, &options, &resolver).map_err(of_plan)?;
             let found = resolver.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
             Ok((graph, found.into_iter().map(|((_, digest), image)| (digest, image)).collect()))
         })
         .await
+    }
+}
+
+fn of_plan(e: PlanError) -> BuildError {
+    let error = BuildError::user(e.message).at(e.span);
+    match e.hint {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }
 

@@ -62,12 +62,25 @@ pub async fn keep(session: &Arc<Inner>, bundle: &Bundle, names: &[Reference]) ->
     let (session, names) = (session.clone(), names.to_vec());
     task::blocking("store image", move || {
         let store = &session.store;
-        for bytes in &blobs {
-            store.put_blob(bytes)?;
+        let mut stale = Vec::new();
+        for name in names.iter().map(ToString::to_string) {
+            if store.image(&name)?.is_none_or(|record| record.target != target) {
+                stale.push(name);
+            }
         }
-        store.sync()?;
-        for name in &names {
-            store.tag(&name.to_string(), target.clone())?;
+        let mut written = false;
+        for bytes in &blobs {
+            if store.has_blob(&Digest::sha256_of(bytes))?.is_none() {
+                store.put_blob(bytes)?;
+                written = true;
+            }
+        }
+        // An unchanged build writes nothing, so it has nothing to wait for.
+        if written {
+            store.sync()?;
+        }
+        for name in stale {
+            store.tag(&name, target.clone())?;
         }
         Ok(())
     })

@@ -20,5 +20,6 @@ pub mod parser;
 pub mod plan;
 pub mod print;
 mod remote;
+pub mod syntax;
 
-pub use plan::{PlanError, plan};
+pub use plan::{Noticed, PlanError, plan, plan_and_notice};
