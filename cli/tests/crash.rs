@@ -1,6 +1,6 @@
 //! What survives when Cooper or the machine dies at the wrong moment.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout)]
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cooper_testkit::{Context, is_root, testdata};
+use cooper_testkit::{Context, is_root, program, skip, testdata};
 
 /// A context of some hundred files, and a Dockerfile whose steps take turns with COPY and RUN.
 fn project(dir: &Path) {
@@ -41,7 +41,7 @@ fn copy_only_project(dir: &Path) {
 }
 
 fn build(cooper: &Path, store: &Path, project: &Path, round: &str, output: &str) -> Command {
-    let mut command = Command::new(cooper);
+    let mut command = program(cooper);
     command
         .arg("--root")
         .arg(store)
@@ -135,7 +135,7 @@ fn killed_builds_leave_a_good_store() {
         std::fs::remove_dir_all(&dest).unwrap();
     }
     assert!(killed > 50, "only {killed} of 100 builds were killed before their end");
-    let mut prune = Command::new(&cooper);
+    let mut prune = program(&cooper);
     succeed(prune.arg("--root").arg(&store).args(["prune", "--all"]));
     for part in ["blobs", "snapshots", "steps", "layers", "images", "mounts", "tmp"] {
         let left = store.join(part);
@@ -168,14 +168,32 @@ struct Disk {
 impl Disk {
     fn mount(image: &Path, mount: PathBuf) -> Disk {
         std::fs::create_dir_all(&mount).unwrap();
-        succeed(Command::new("mount").args(["-o", "loop"]).arg(image).arg(&mount));
+        succeed(program("mount").args(["-o", "loop"]).arg(image).arg(&mount));
         Disk { mount }
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg(&self.mount).status();
+        let _ = program("umount").arg(&self.mount).status();
+    }
+}
+
+/// A kernel may write what is dirty in any order. The worst one: the content of layers last, after all that says that
+/// it is there.
+fn records_reach_the_disk(store: &Path) {
+    let mut todo = vec![store.to_path_buf()];
+    while let Some(dir) = todo.pop() {
+        for entry in std::fs::read_dir(&dir).unwrap() {
+            let entry = entry.unwrap();
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() && entry.file_name() != "fs" {
+                todo.push(entry.path());
+            } else if kind.is_file() {
+                std::fs::File::open(entry.path()).unwrap().sync_all().unwrap();
+            }
+        }
+        std::fs::File::open(&dir).unwrap().sync_all().unwrap();
     }
 }
 
@@ -188,19 +206,20 @@ fn power_cut(context: &Context, name: &str, wrapper: &[&str], project: fn(&Path)
     let image = dir.join("disk.img");
     let file = std::fs::File::create(&image).unwrap();
     file.set_len(512 << 20).unwrap();
-    succeed(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image));
+    succeed(program("mkfs.ext4").args(["-q", "-F"]).arg(&image));
     let before = Disk::mount(&image, dir.join("before"));
     let out = |n: u32| dir.join(format!("out{n}"));
     let export = |n: u32| format!("type=local,dest={}", out(n).display());
     let cooper = context.cooper();
     let first = build(&cooper, &before.mount.join("store"), &project_dir, "1", &export(1));
-    let mut wrapped = Command::new(wrapper.first().map_or(cooper.as_path(), Path::new));
+    let mut wrapped = program(wrapper.first().map_or(cooper.as_path(), Path::new));
     if !wrapper.is_empty() {
         wrapped.args(&wrapper[1..]).arg(&cooper);
     }
     succeed(wrapped.args(first.get_args()).stdin(Stdio::null()));
+    records_reach_the_disk(&before.mount.join("store"));
     let copy = dir.join("copy.img");
-    succeed(Command::new("cp").arg("--sparse=always").arg(&image).arg(&copy));
+    succeed(program("cp").arg("--sparse=always").arg(&image).arg(&copy));
     drop(before);
     let after = Disk::mount(&copy, dir.join("after"));
     succeed(&mut build(&cooper, &after.mount.join("store"), &project_dir, "1", &export(2)));
@@ -211,14 +230,14 @@ fn power_cut(context: &Context, name: &str, wrapper: &[&str], project: fn(&Path)
 
 fn can_mount_disks() -> bool {
     if !is_root() {
-        println!("skipped: mounting a disk image needs root");
+        skip("mounting a disk image needs root");
         return false;
     }
-    if Command::new("losetup").arg("-f").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    if program("losetup").arg("-f").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
     {
         return true;
     }
-    println!("skipped: there are no loop devices here");
+    skip("there are no loop devices here");
     false
 }
 
@@ -239,8 +258,8 @@ fn without_syncfs_the_power_cut_test_fails() {
     if !can_mount_disks() {
         return;
     }
-    if Command::new("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
-        println!("skipped: strace, which takes the call out, is not installed");
+    if program("strace").arg("-V").stdout(Stdio::null()).status().is_err() {
+        skip("strace, which takes the call out, is not installed");
         return;
     }
     let context = Context::new("power-cut-nosync");
