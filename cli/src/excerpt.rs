@@ -5,13 +5,16 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use cooper_frontend::ast::Span;
 
-use crate::failure::{Failure, Source};
+use crate::failure::{Failure, Kind, Source};
 use crate::progress::text;
 
 /// Draws a failure; the result ends without a line break.
 pub fn failure(failure: &Failure, colour: bool) -> String {
     let message = text::paragraph(&failure.message);
     let hint = failure.hint.as_deref().map(text::paragraph);
+    if failure.kind == Kind::Cancelled {
+        return format!("cooper: {message}");
+    }
     if let (Some(span), Some(source)) = (failure.span, &failure.source) {
         return with_lines(Level::ERROR, &short(&message), span, source, hint.as_deref(), colour);
     }
@@ -74,7 +77,6 @@ fn within(text: &str, span: Span) -> std::ops::Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Kind;
 
     const TEXT: &str = "FROM busybox\nCOPY a.txt /\nRUN echo hi && \\\n    false\nCMD x\n";
 
@@ -94,7 +96,8 @@ mod tests {
 
     #[test]
     fn names_line_cause_and_hint() {
-        let shown = failure(&failing(Some(at(2, 2, "a.txt")), Some("excluded by .dockerignore:7 \"*.txt\"")), false);
+        let shown =
+            failure(&failing(Some(at(2, 2, "a.txt")), Some("excluded by .dockerignore:7 \"*.txt\"")), false);
         for part in [
             "error: /a.txt is not in the build context",
             "Dockerfile:2:6",
@@ -111,6 +114,14 @@ mod tests {
     fn shows_all_lines_of_an_instruction() {
         let shown = failure(&failing(Some(at(3, 4, "RUN echo hi && \\\n    false")), None), false);
         assert!(shown.contains("RUN echo hi") && shown.contains("    false"), "{shown}");
+    }
+
+    #[test]
+    fn who_cancelled_needs_no_excerpt() {
+        let mut stopped = failing(Some(at(2, 2, "a.txt")), None);
+        stopped.kind = Kind::Cancelled;
+        stopped.message = "the build was cancelled".into();
+        assert_eq!(failure(&stopped, false), "cooper: the build was cancelled");
     }
 
     #[test]

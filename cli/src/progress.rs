@@ -80,8 +80,9 @@ pub trait Renderer: Send {
     /// The user asked to stop.
     fn interrupted(&mut self) {}
 
-    /// No more events will come; `rest` is output that did not end in a line break.
-    fn finish(&mut self, rest: &[Line], steps: &Steps, now: Instant);
+    /// No more events will come. `ended` are steps that still ran, `rest` is output of theirs that did not end in a line
+    /// break.
+    fn finish(&mut self, rest: &[Line], ended: &[StepNumber], steps: &Steps, now: Instant);
 
     /// Whether every line of output is shown as it comes, so that nothing need be kept of it.
     fn shows_all_output(&self) -> bool;
@@ -196,8 +197,8 @@ pub fn start(
                 }
             }
         });
-        let rest = steps.close();
-        renderer.finish(&rest, &steps, Instant::now());
+        let (rest, ended) = steps.close();
+        renderer.finish(&rest, &ended, &steps, Instant::now());
         Report { steps, warnings, renderer, spool }
     })?;
     Ok(Drawing { thread, interrupted })

@@ -53,7 +53,10 @@ fn a_node_service() {
     let out = export(&context, "node-like", &[]);
     assert!(out.join("app/node_modules/router/package.json").is_file());
     assert!(!out.join("app/node_modules/builder").exists(), "development packages stay in the build stage");
-    assert_eq!(std::fs::read_link(out.join("app/node_modules/.bin/router")).unwrap().to_str(), Some("../router/cli.js"));
+    assert_eq!(
+        std::fs::read_link(out.join("app/node_modules/.bin/router")).unwrap().to_str(),
+        Some("../router/cli.js")
+    );
     assert!(read(&out.join("app/dist/index.js")).contains("router.get"));
 }
 
@@ -197,7 +200,8 @@ fn a_dockerfile_on_standard_input() {
     let context = Context::new("stdin");
     let out = context.dir().join("out");
     let mut command = context.build_command(["-o", out.to_str().unwrap(), "-"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"FROM busybox\nRUN echo hello > /greeting\n").unwrap();
     assert!(child.wait().unwrap().success());
     assert_eq!(read(&out.join("greeting")), "hello\n");
@@ -227,7 +231,10 @@ fn wrong_command_lines_end_with_code_2_and_name_the_flag() {
 fn a_missing_context_is_the_users_fault() {
     let context = Context::new("no-context");
     let output = context.build(["/no/such/directory"]).expect_code(1);
-    assert!(output.stderr.contains("unable to prepare context: path \"/no/such/directory\" not found"), "{output}");
+    assert!(
+        output.stderr.contains("unable to prepare context: path \"/no/such/directory\" not found"),
+        "{output}"
+    );
 }
 
 #[test]

@@ -233,7 +233,12 @@ fn can_mount_disks() -> bool {
         skip("mounting a disk image needs root");
         return false;
     }
-    if program("losetup").arg("-f").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    if program("losetup")
+        .arg("-f")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
     {
         return true;
     }
@@ -263,7 +268,8 @@ fn without_syncfs_the_power_cut_test_fails() {
         return;
     }
     let context = Context::new("power-cut-nosync");
-    let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=syncfs", "-e", "inject=syncfs:retval=0"];
+    let strace =
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=syncfs", "-e", "inject=syncfs:retval=0"];
     let wrong = power_cut(&context, "no-syncfs", &strace, copy_only_project);
     assert!(wrong > 0, "nothing was lost without syncfs: the power-cut test proves nothing");
 }

@@ -70,7 +70,9 @@ fn a_good_build_has_groups_outputs_and_a_summary() {
     let output = run.output.expect_success();
     let lines: Vec<_> = output.stdout.lines().collect();
     assert_eq!(lines[0], "::add-mask::hunter2");
-    let at = |text: &str| lines.iter().position(|l| l.contains(text)).unwrap_or_else(|| panic!("{text}: {output}"));
+    let at = |text: &str| {
+        lines.iter().position(|l| l.contains(text)).unwrap_or_else(|| panic!("{text}: {output}"))
+    };
     let (group, hello, end) = (at("RUN --mount=type=secret"), at("hello from the step"), at("::endgroup::"));
     assert!(lines[group].starts_with("::group::"));
     assert!(group < hello && at("::stop-commands::") < hello && hello < lines.len() && end > 0, "{output}");
@@ -109,7 +111,8 @@ fn a_wrong_input_is_named() {
 #[test]
 fn the_action_hands_over_all_inputs() {
     let action = std::fs::read_to_string(workspace().join("action.yml")).unwrap();
-    let between = |start: &str, end: &str| action.split_once(start).unwrap().1.split_once(end).unwrap().0.to_owned();
+    let between =
+        |start: &str, end: &str| action.split_once(start).unwrap().1.split_once(end).unwrap().0.to_owned();
     let inputs: Vec<_> = between("\ninputs:\n", "\noutputs:\n")
         .lines()
         .filter(|l| l.starts_with("  ") && !l.starts_with("   "))

@@ -20,7 +20,9 @@ fn names_come_and_go() {
     built(&context, "demo:1");
     context.run(["tag", "demo:1", "registry.example/other:2"]).expect_success();
     let list = context.run(["images"]).expect_success();
-    let row = |start: &str| list.stdout.lines().any(|l| l.split_whitespace().take(2).collect::<Vec<_>>().join(":") == start);
+    let row = |start: &str| {
+        list.stdout.lines().any(|l| l.split_whitespace().take(2).collect::<Vec<_>>().join(":") == start)
+    };
     assert!(row("demo:1") && row("registry.example/other:2"), "{list}");
     let inspected = context.run(["inspect", "demo:1"]).expect_success();
     let inspected: serde_json::Value = serde_json::from_str(&inspected.stdout).unwrap();
@@ -94,7 +96,8 @@ fn login_checks_and_keeps_credentials() {
     let context = Context::new("login");
     let login = |password: &str| {
         let mut command = context.command(["login", "-u", USER, "--password-stdin", &registry.host()]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
         child.wait_with_output().unwrap()
     };

@@ -28,11 +28,13 @@ fn plain_lines_carry_the_number_of_their_step() {
     context.write("Dockerfile", DOCKERFILE);
     let output = context.build([context.dir()]).expect_success();
     let number = |part: &str| {
-        let line = output.stderr.lines().find(|l| l.contains(part)).unwrap_or_else(|| panic!("{part}: {output}"));
+        let line =
+            output.stderr.lines().find(|l| l.contains(part)).unwrap_or_else(|| panic!("{part}: {output}"));
         line.split(' ').next().unwrap().to_owned()
     };
     assert_eq!(number("RUN echo from one"), number(" from one"));
-    let bad = output.stderr.lines().find(|l| l.ends_with("\u{fffd}bad")).unwrap_or_else(|| panic!("{output}"));
+    let bad =
+        output.stderr.lines().find(|l| l.ends_with("\u{fffd}bad")).unwrap_or_else(|| panic!("{output}"));
     assert!(!bad.contains('\x1b'), "{bad:?}");
     assert!(output.stderr.contains(" DONE "), "{output}");
     let again = context.build([context.dir()]).expect_success();
@@ -91,7 +93,8 @@ fn interrupted(name: &str, signals: u32) -> (Option<i32>, String) {
     let context = Context::new(name);
     context.write("Dockerfile", "FROM busybox\nRUN echo running; while true; do sleep 1000; done\n");
     let mut command = context.build_command([context.dir()]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let mut seen = String::new();
     for line in lines.by_ref() {

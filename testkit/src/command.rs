@@ -65,7 +65,8 @@ pub fn program(name: impl AsRef<OsStr>) -> Command {
         let ours = ["COOPER_", "BUILDKIT_", "BUILDX_", "DOCKER_", "GITHUB_", "INPUT_", "RUNNER_"];
         if ours.iter().any(|start| text.starts_with(start))
             || text.ends_with("_PROXY")
-            || ["SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE", "NO_COLOR", "CLICOLOR_FORCE"].contains(&text.as_str())
+            || ["SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE", "NO_COLOR", "CLICOLOR_FORCE"]
+                .contains(&text.as_str())
         {
             command.env_remove(&key);
         }

@@ -147,7 +147,9 @@ fn answers(address: SocketAddr, process: &mut Child) -> bool {
         if !matches!(process.try_wait(), Ok(None)) {
             return false;
         }
-        if ask(address).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 401")) {
+        if ask(address)
+            .is_ok_and(|answer| answer.starts_with("HTTP/1.1 200") || answer.starts_with("HTTP/1.1 401"))
+        {
             return true;
         }
         std::thread::park_timeout(Duration::from_millis(20));

@@ -50,7 +50,8 @@ impl Unprivileged {
         // The build directory may be out of the user's reach.
         let copy = self.dir().join("cooper");
         if !copy.exists() {
-            std::fs::copy(cooper_binary(), &copy).unwrap_or_else(|e| panic!("cannot make {}: {e}", copy.display()));
+            std::fs::copy(cooper_binary(), &copy)
+                .unwrap_or_else(|e| panic!("cannot make {}: {e}", copy.display()));
             std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
         }
         copy
@@ -83,7 +84,9 @@ impl Drop for Unprivileged {
     fn drop(&mut self) {
         // Files of subordinate ids are out of reach for anybody but root and the user's own namespaces.
         if !self.switch {
-            let _ = Output::of(program("unshare").args(["--map-auto", "--map-root-user", "rm", "-rf"]).arg(self.dir()));
+            let _ = Output::of(
+                program("unshare").args(["--map-auto", "--map-root-user", "rm", "-rf"]).arg(self.dir()),
+            );
         }
     }
 }
@@ -102,7 +105,13 @@ fn ensure_user() -> Option<(u32, u32)> {
             return None;
         };
         // Another test may make it at the same time: what counts is that it is there in the end.
-        let made = Output::of(program(useradd).args(["--no-create-home", "--shell", "/bin/sh", "--user-group", NAME]));
+        let made = Output::of(program(useradd).args([
+            "--no-create-home",
+            "--shell",
+            "/bin/sh",
+            "--user-group",
+            NAME,
+        ]));
         if numbers().is_none() {
             skip(&format!("cannot make a user: {made}"));
             return None;

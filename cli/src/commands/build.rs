@@ -84,7 +84,14 @@ pub struct BuildArgs {
           num_args = 0..=1, require_equals = true, hide_default_value = true, action = ArgAction::Set)]
     pub load: bool,
     /// How progress is shown
-    #[arg(long, value_name = "MODE", value_enum, env = "BUILDKIT_PROGRESS", default_value = "auto", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "MODE",
+        value_enum,
+        env = "BUILDKIT_PROGRESS",
+        default_value = "auto",
+        hide_env_values = true
+    )]
     pub progress: Mode,
     /// Print only the image ID
     #[arg(short, long, value_name = "BOOL", value_parser = truth, default_value = "false", default_missing_value = "true",

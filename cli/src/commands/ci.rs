@@ -49,8 +49,8 @@ fn github(global: &Global) -> Result<(), Failure> {
     if prepared.stdout_taken {
         return Err(Failure::usage("input outputs: standard output is the log; give a dest"));
     }
-    let token =
-        workflow::token().map_err(|e| Failure::new(Kind::Config, format!("cannot read /dev/urandom: {e}")))?;
+    let token = workflow::token()
+        .map_err(|e| Failure::new(Kind::Config, format!("cannot read /dev/urandom: {e}")))?;
     let request = prepared.request;
     let renderer = Box::new(log::Log::new(Box::new(std::io::stdout()), token.clone()));
     crate::with_store(global, async move |session: Session| {
@@ -74,7 +74,8 @@ fn secret_files(inputs: &Inputs) -> Result<Vec<(String, tempfile::NamedTempFile)
 }
 
 fn flags(inputs: &Inputs, files: &[(String, tempfile::NamedTempFile)]) -> Result<BuildArgs, Failure> {
-    let secrets = files.iter().map(|(id, file)| inputs::secret_flag(id, "src", &file.path().to_string_lossy()));
+    let secrets =
+        files.iter().map(|(id, file)| inputs::secret_flag(id, "src", &file.path().to_string_lossy()));
     let words = ["cooper", "build"].map(str::to_owned).into_iter().chain(secrets).chain(inputs.words.clone());
     let cli = Cli::try_parse_from(words).map_err(|e| {
         let text = e.to_string();
@@ -123,7 +124,12 @@ fn annotations(finished: &Finished, file: &str) -> Vec<String> {
         .warnings
         .iter()
         .map(|w| {
-            workflow::annotation(workflow::Level::Warning, &w.rule, &w.message, w.span.map(|span| (file, span)))
+            workflow::annotation(
+                workflow::Level::Warning,
+                &w.rule,
+                &w.message,
+                w.span.map(|span| (file, span)),
+            )
         })
         .collect();
     if let Err(failure) = &finished.result {
@@ -181,7 +187,8 @@ mod tests {
     #[test]
     fn the_default_dockerfile_is_in_the_context() {
         let args = |words: &[&str]| {
-            let inputs = Inputs { words: words.iter().map(|w| (*w).to_owned()).collect(), secrets: Vec::new() };
+            let inputs =
+                Inputs { words: words.iter().map(|w| (*w).to_owned()).collect(), secrets: Vec::new() };
             flags(&inputs, &[]).unwrap()
         };
         assert_eq!(dockerfile(&args(&["app"])), Path::new("app/Dockerfile"));

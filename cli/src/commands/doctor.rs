@@ -90,7 +90,8 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
 impl Machine {
     fn this() -> Self {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let uid = status.lines().find_map(|l| l.strip_prefix("Uid:")).and_then(|l| l.split_whitespace().nth(1));
+        let uid =
+            status.lines().find_map(|l| l.strip_prefix("Uid:")).and_then(|l| l.split_whitespace().nth(1));
         let uid = uid.and_then(|u| u.parse().ok()).unwrap_or(u32::MAX);
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -151,7 +152,8 @@ fn overlay(machine: &Machine) -> Check {
     if known.lines().any(|l| l.split_whitespace().last() == Some("overlay")) {
         check("overlay", Verdict::Good, "known to the kernel", None)
     } else {
-        let advice = "load the module (modprobe overlay); without it every step copies its whole root file system";
+        let advice =
+            "load the module (modprobe overlay); without it every step copies its whole root file system";
         check("overlay", Verdict::Limited, "not known to the kernel", Some(advice))
     }
 }
@@ -170,7 +172,12 @@ fn capability(machine: &Machine) -> Check {
     let effective = status.lines().find_map(|l| l.strip_prefix("CapEff:")).unwrap_or_default();
     let effective = u64::from_str_radix(effective.trim(), 16).unwrap_or(0);
     if effective & (1 << SYS_ADMIN) != 0 {
-        check("privilege", Verdict::Good, "root with CAP_SYS_ADMIN: steps run in namespaces of their own", None)
+        check(
+            "privilege",
+            Verdict::Good,
+            "root with CAP_SYS_ADMIN: steps run in namespaces of their own",
+            None,
+        )
     } else {
         let advice = "give the container CAP_SYS_ADMIN, or run as a user with subordinate ids";
         check("privilege", Verdict::Limited, "root without CAP_SYS_ADMIN", Some(advice))
@@ -221,7 +228,8 @@ fn count(machine: &Machine, path: &str) -> u64 {
 }
 
 fn uidmap(machine: &Machine) -> Check {
-    let missing: Vec<_> = ["newuidmap", "newgidmap"].into_iter().filter(|p| machine.program(p).is_none()).collect();
+    let missing: Vec<_> =
+        ["newuidmap", "newgidmap"].into_iter().filter(|p| machine.program(p).is_none()).collect();
     if missing.is_empty() {
         check("uidmap", Verdict::Good, "newuidmap and newgidmap found", None)
     } else {
@@ -255,9 +263,12 @@ mod tests {
 
     #[test]
     fn kernels() {
-        for (release, verdict) in
-            [("6.1.0-18-amd64", Verdict::Good), ("5.11.0", Verdict::Good), ("5.4.0", Verdict::Bad), ("", Verdict::Bad)]
-        {
+        for (release, verdict) in [
+            ("6.1.0-18-amd64", Verdict::Good),
+            ("5.11.0", Verdict::Good),
+            ("5.4.0", Verdict::Bad),
+            ("", Verdict::Bad),
+        ] {
             let (_keep, machine) = machine(0, &[("proc/sys/kernel/osrelease", release)]);
             assert_eq!(kernel(&machine).verdict, verdict, "{release}");
         }
@@ -295,7 +306,8 @@ mod tests {
     #[test]
     fn root_needs_the_capability() {
         for (set, verdict) in [("000001ffffffffff", Verdict::Good), ("00000000a80425fb", Verdict::Limited)] {
-            let (_keep, machine) = machine(0, &[("proc/self/status", &format!("Name:\tx\nCapEff:\t{set}\n"))]);
+            let (_keep, machine) =
+                machine(0, &[("proc/self/status", &format!("Name:\tx\nCapEff:\t{set}\n"))]);
             assert_eq!(capability(&machine).verdict, verdict);
         }
     }

@@ -112,7 +112,8 @@ pub fn images(args: &ImagesArgs, session: &Session) -> Result<(), Failure> {
         return ui::print(&format!("{:#}\n", Value::Array(values)));
     }
     if args.quiet {
-        let ids: String = images.iter().map(|i| format!("{}\n", i.image_id.as_ref().unwrap_or(&i.digest))).collect();
+        let ids: String =
+            images.iter().map(|i| format!("{}\n", i.image_id.as_ref().unwrap_or(&i.digest))).collect();
         return ui::print(&ids);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -211,7 +212,9 @@ mod tests {
 
     #[test]
     fn ages() {
-        for (seconds, want) in [(-5, "0 seconds ago"), (7200, "2 hours ago"), (86400, "24 hours ago"), (864_000, "10 days ago")] {
+        for (seconds, want) in
+            [(-5, "0 seconds ago"), (7200, "2 hours ago"), (86400, "24 hours ago"), (864_000, "10 days ago")]
+        {
             assert_eq!(age(seconds), want);
         }
     }

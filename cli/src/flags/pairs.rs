@@ -56,7 +56,13 @@ pub fn contexts(values: &[String]) -> Result<Vec<(String, String)>, String> {
 
 /// Flags that take comma lists and may be repeated.
 pub fn comma_lists(values: &[String]) -> Vec<String> {
-    values.iter().flat_map(|v| v.split(',')).map(str::trim).filter(|v| !v.is_empty()).map(str::to_owned).collect()
+    values
+        .iter()
+        .flat_map(|v| v.split(','))
+        .map(str::trim)
+        .filter(|v| !v.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]

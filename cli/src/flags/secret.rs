@@ -30,7 +30,9 @@ fn secret(text: &str, environment: Environment<'_>) -> Result<(String, SecretSou
     }
     let id = id.filter(|id| !id.is_empty()).ok_or_else(|| format!("--secret {text:?}: id is missing"))?;
     let found = match (kind.as_deref(), variable, source) {
-        (Some("env"), Some(variable), _) | (None, Some(variable), None) => SecretSource::Environment(variable),
+        (Some("env"), Some(variable), _) | (None, Some(variable), None) => {
+            SecretSource::Environment(variable)
+        }
         // With `type=env` the source names a variable.
         (Some("env"), None, source) => SecretSource::Environment(source.unwrap_or_else(|| id.clone())),
         (None, Some(_), Some(_)) => return Err(format!("--secret {text:?}: give src or env, not both")),
@@ -53,7 +55,9 @@ pub fn ssh(values: &[String], environment: Environment<'_>) -> Result<BTreeMap<S
                 return Err(format!("--ssh {text:?}: the id is missing"));
             }
             if socket.contains(',') {
-                return Err(format!("--ssh {text:?}: keys and raw=true are not supported yet; give an agent's socket"));
+                return Err(format!(
+                    "--ssh {text:?}: keys and raw=true are not supported yet; give an agent's socket"
+                ));
             }
             let socket = if socket.is_empty() {
                 environment("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).ok_or_else(|| {

@@ -59,7 +59,10 @@ pub fn ulimit(text: &str) -> Result<(String, u64, u64), String> {
     let (name, values) =
         text.split_once('=').ok_or_else(|| format!("--ulimit {text:?} must be NAME=SOFT[:HARD]"))?;
     if !LIMITS.contains(&name) {
-        return Err(format!("--ulimit {text:?}: there is no limit {name:?}; known are {}", LIMITS.join(", ")));
+        return Err(format!(
+            "--ulimit {text:?}: there is no limit {name:?}; known are {}",
+            LIMITS.join(", ")
+        ));
     }
     let number = |value: &str| match value.parse::<i64>() {
         Ok(-1) => Ok(u64::MAX),

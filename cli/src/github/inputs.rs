@@ -76,9 +76,11 @@ pub fn read(environment: Environment<'_>) -> Result<Inputs, String> {
             _ => return Err("input secrets: every line must be ID=VALUE".to_owned()),
         }
     }
-    for (name, flag, key) in [("SECRET_FILES", "secret-files", "src"), ("SECRET_ENVS", "secret-envs", "env")] {
+    for (name, flag, key) in [("SECRET_FILES", "secret-files", "src"), ("SECRET_ENVS", "secret-envs", "env")]
+    {
         for item in list(&input(name), false) {
-            let (id, source) = item.split_once('=').ok_or_else(|| format!("input {flag}: {item:?} must be ID=VALUE"))?;
+            let (id, source) =
+                item.split_once('=').ok_or_else(|| format!("input {flag}: {item:?} must be ID=VALUE"))?;
             words.push(secret_flag(id, key, source));
         }
     }
@@ -201,6 +203,16 @@ mod tests {
         assert!(got.words.iter().all(|w| !w.contains("a=b,c")));
         let error = inputs(&[("SECRETS", "hunter2")]).err().unwrap();
         assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn all_that_is_read_is_an_input_of_the_action() {
+        let action = include_str!("../../../action.yml");
+        let single = SINGLE.iter().map(|(name, _)| *name);
+        let lists = LISTS.iter().map(|(name, ..)| *name);
+        for name in single.chain(lists).chain(["CONTEXT", "SECRETS", "SECRET_FILES", "SECRET_ENVS"]) {
+            assert!(action.contains(&format!("INPUT_{name}: ")), "action.yml lacks {name}");
+        }
     }
 
     #[test]

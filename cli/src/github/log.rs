@@ -2,11 +2,12 @@
 //!
 //! Groups cannot nest or overlap, and steps run side by side: one running step writes through, the others wait in
 //! memory up to a bound and then on disk, and come as whole groups when it has ended. So no line stands between lines
-//! of another step. Inside a group the runner's commands are stopped: what a step writes is only text.
+//! of another step. Inside a group the runner's commands are stopped: what a step writes is only text. A step without
+//! output that ends soon is a line, not a group.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Seek, Write};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cooper_builder::event::{Event, StepNumber, StepState};
 
@@ -19,8 +20,10 @@ use crate::progress::text::{self, Colour};
 pub struct Log {
     out: Box<dyn Write + Send>,
     token: String,
-    /// The step that writes through; its group is open.
+    /// The step that writes through.
     live: Option<StepNumber>,
+    /// Its group is open.
+    is_open: bool,
     /// Output of running or ended steps that wait for their turn.
     waiting: BTreeMap<StepNumber, tempfile::SpooledTempFile>,
     /// Steps that wait for their turn, in the order in which they began.
@@ -30,10 +33,13 @@ pub struct Log {
 /// So much output of a waiting step stays in memory.
 const IN_MEMORY_BYTES: usize = 64 << 10;
 
+/// A step that ends sooner and writes nothing has no group.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 impl Log {
     /// Writes to `out`; `token` must be unguessable.
     pub fn new(out: Box<dyn Write + Send>, token: String) -> Self {
-        Log { out, token, live: None, waiting: BTreeMap::new(), queue: VecDeque::new() }
+        Log { out, token, live: None, is_open: false, waiting: BTreeMap::new(), queue: VecDeque::new() }
     }
 
     /// Nobody may be reading: errors are ignored.
@@ -43,6 +49,10 @@ impl Log {
     }
 
     fn open(&mut self, step: StepNumber, steps: &Steps) {
+        if self.is_open {
+            return;
+        }
+        self.is_open = true;
         let title = steps.get(step).map(|s| s.name.clone()).unwrap_or_default();
         self.say(&workflow::group(&title));
         self.say(&workflow::stop(&self.token.clone()));
@@ -58,16 +68,22 @@ impl Log {
     }
 
     fn close(&mut self, step: StepNumber, steps: &Steps) {
+        let Some(entry) = steps.get(step) else { return };
+        let ending = ending(&entry.status).unwrap_or_default();
+        if !self.is_open {
+            self.say(&format!("{ending}  {}", entry.name));
+            return;
+        }
+        self.is_open = false;
         self.say(&workflow::resume(&self.token.clone()));
         self.say(workflow::END_GROUP);
-        if let Some(line) = steps.get(step).and_then(|s| ending(&s.status)) {
-            self.say(&line);
-        }
+        self.say(&ending);
     }
 
-    fn output(&mut self, lines: &[Line]) {
+    fn output(&mut self, lines: &[Line], steps: &Steps) {
         for line in lines {
             if self.live == Some(line.step) {
+                self.open(line.step, steps);
                 self.say(&text::clean(&line.bytes, Colour::Keep));
                 continue;
             }
@@ -84,7 +100,9 @@ impl Log {
     fn advance(&mut self, steps: &Steps) {
         while self.live.is_none() {
             let Some(next) = self.queue.pop_front() else { return };
-            self.open(next, steps);
+            if self.waiting.contains_key(&next) {
+                self.open(next, steps);
+            }
             if steps.get(next).is_some_and(|s| s.status == Status::Running) {
                 self.live = Some(next);
             } else {
@@ -96,6 +114,7 @@ impl Log {
 
 fn ending(status: &Status) -> Option<String> {
     match status {
+        Status::Done(StepState::Hit, _) => Some("CACHED".to_owned()),
         Status::Done(state, time) => {
             let reason = rebuilt(state).map(|r| format!(" (changed: {r})")).unwrap_or_default();
             Some(format!("DONE {}{reason}", text::seconds(*time)))
@@ -108,7 +127,7 @@ fn ending(status: &Status) -> Option<String> {
 
 impl Renderer for Log {
     fn event(&mut self, event: &Event, lines: &[Line], steps: &Steps, _now: Instant) {
-        self.output(lines);
+        self.output(lines, steps);
         match event {
             Event::StepStarted { step } => {
                 self.queue.push_back(*step);
@@ -124,15 +143,24 @@ impl Renderer for Log {
                 // A line in another step's group would look like its output; the summary counts it.
                 if self.live.is_none() {
                     let name = steps.get(*step).map(|s| s.name.clone()).unwrap_or_default();
-                    self.say(&format!("CACHED {name}"));
+                    self.say(&format!("CACHED  {name}"));
                 }
             }
             _ => {}
         }
     }
 
-    fn finish(&mut self, rest: &[Line], steps: &Steps, _now: Instant) {
-        self.output(rest);
+    /// A step that takes its time gets its group before it has written anything.
+    fn tick(&mut self, steps: &Steps, now: Instant) {
+        if let Some(live) = self.live
+            && steps.get(live).is_some_and(|s| s.elapsed(now) >= PATIENCE)
+        {
+            self.open(live, steps);
+        }
+    }
+
+    fn finish(&mut self, rest: &[Line], _ended: &[StepNumber], steps: &Steps, _now: Instant) {
+        self.output(rest, steps);
         if let Some(step) = self.live.take() {
             self.close(step, steps);
         }
@@ -179,8 +207,8 @@ mod tests {
             let lines = steps.apply(event, now);
             log.event(event, &lines, &steps, now);
         }
-        let rest = steps.close();
-        log.finish(&rest, &steps, now);
+        let (rest, ended) = steps.close();
+        log.finish(&rest, &ended, &steps, now);
         String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -243,6 +271,27 @@ mod tests {
     #[test]
     fn cached_steps_are_a_line() {
         let text = play(&[planned(1, "FROM a", "a"), finished(1, StepState::Hit, 0)]);
-        assert_eq!(text, "CACHED FROM a\n");
+        assert_eq!(text, "CACHED  FROM a\n");
+        let text = play(&[
+            planned(1, "FROM a", "a"),
+            Event::StepStarted { step: 1 },
+            finished(1, StepState::Hit, 0),
+        ]);
+        assert_eq!(text, "CACHED  FROM a\n");
+    }
+
+    #[test]
+    fn a_slow_silent_step_gets_its_group() {
+        let buffer = Buffer::default();
+        let mut log = Log::new(Box::new(buffer.clone()), "TOKEN".to_owned());
+        let (mut steps, start) = (Steps::default(), Instant::now());
+        for event in [planned(1, "RUN a", "a"), Event::StepStarted { step: 1 }] {
+            steps.apply(&event, start);
+            log.event(&event, &[], &steps, start);
+        }
+        log.tick(&steps, start + PATIENCE / 2);
+        assert!(buffer.0.lock().unwrap().is_empty());
+        log.tick(&steps, start + PATIENCE);
+        assert!(buffer.0.lock().unwrap().starts_with(b"::group::RUN a\n"));
     }
 }

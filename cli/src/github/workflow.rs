@@ -75,7 +75,8 @@ pub fn token() -> std::io::Result<String> {
 pub fn relative(file: &Path, workspace: Option<&Path>, current: &Path) -> String {
     let absolute = current.join(file);
     let shown = workspace.and_then(|w| absolute.strip_prefix(w).ok()).unwrap_or(file);
-    let clean: std::path::PathBuf = shown.components().filter(|c| !matches!(c, std::path::Component::CurDir)).collect();
+    let clean: std::path::PathBuf =
+        shown.components().filter(|c| !matches!(c, std::path::Component::CurDir)).collect();
     clean.display().to_string()
 }
 

@@ -71,7 +71,8 @@ impl Plain {
         let Some(item) = entry.items.iter().find(|i| i.name == text::title(item)) else { return };
         let complete = item.total_bytes == Some(item.current_bytes);
         let key = (step, item.name.clone());
-        let due = self.transfers.get(&key).is_none_or(|t| now.saturating_duration_since(*t) >= TRANSFER_INTERVAL);
+        let due =
+            self.transfers.get(&key).is_none_or(|t| now.saturating_duration_since(*t) >= TRANSFER_INTERVAL);
         if !due && !complete {
             return;
         }
@@ -97,6 +98,9 @@ impl Renderer for Plain {
                     self.line(*step, steps, &format!("DONE {}{reason}", text::seconds(*duration)));
                 }
             },
+            Event::StepFailed { step, .. } if is_cancelled(*step, steps) => {
+                self.line(*step, steps, "CANCELED")
+            }
             Event::StepFailed { step, message } => {
                 self.line(*step, steps, &format!("ERROR: {}", text::short(message)));
             }
@@ -109,12 +113,10 @@ impl Renderer for Plain {
         self.last = None;
     }
 
-    fn finish(&mut self, rest: &[Line], steps: &Steps, now: Instant) {
+    fn finish(&mut self, rest: &[Line], ended: &[StepNumber], steps: &Steps, now: Instant) {
         self.output(rest, steps, now);
-        for (number, step) in steps.iter() {
-            if step.status == Status::Cancelled {
-                self.line(number, steps, "CANCELED");
-            }
+        for number in ended {
+            self.line(*number, steps, "CANCELED");
         }
         if self.last.is_some() {
             let _ = writeln!(self.out);
@@ -129,6 +131,10 @@ impl Renderer for Plain {
         let kept = steps.get(step).map_or(0, |s| s.tail.len() as u64);
         self.last.is_some_and(|(last, count)| last == step && count >= kept)
     }
+}
+
+fn is_cancelled(step: StepNumber, steps: &Steps) -> bool {
+    steps.get(step).is_some_and(|s| s.status == Status::Cancelled)
 }
 
 #[cfg(test)]
@@ -163,8 +169,8 @@ mod tests {
             plain.event(event, &lines, &steps, now);
             now += Duration::from_millis(100);
         }
-        let rest = steps.close();
-        plain.finish(&rest, &steps, now);
+        let (rest, ended) = steps.close();
+        plain.finish(&rest, &ended, &steps, now);
         let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
         (text, plain, steps)
     }
@@ -210,8 +216,12 @@ mod tests {
 
     #[test]
     fn output_that_stands_last_is_not_shown_again() {
-        let (_, plain, steps) =
-            play(&[planned(1, "RUN a", "a"), Event::StepStarted { step: 1 }, output(1, "x\ny"), failed(1, "no")]);
+        let (_, plain, steps) = play(&[
+            planned(1, "RUN a", "a"),
+            Event::StepStarted { step: 1 },
+            output(1, "x\ny"),
+            failed(1, "no"),
+        ]);
         assert!(plain.has_shown(1, &steps));
     }
 

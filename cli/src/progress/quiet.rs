@@ -13,7 +13,7 @@ pub struct Quiet;
 impl Renderer for Quiet {
     fn event(&mut self, _event: &Event, _lines: &[Line], _steps: &Steps, _now: Instant) {}
 
-    fn finish(&mut self, _rest: &[Line], _steps: &Steps, _now: Instant) {}
+    fn finish(&mut self, _rest: &[Line], _ended: &[StepNumber], _steps: &Steps, _now: Instant) {}
 
     fn shows_all_output(&self) -> bool {
         false

@@ -12,7 +12,7 @@ use cooper_builder::event::{Event, StepNumber, StepState, Stream};
 use serde_json::{Map, Value, json};
 
 use super::Renderer;
-use super::steps::{Line, Status, Steps};
+use super::steps::{Line, Steps};
 
 /// Writes JSON lines.
 pub struct RawJson {
@@ -125,13 +125,11 @@ impl Renderer for RawJson {
         }
     }
 
-    fn finish(&mut self, _rest: &[Line], steps: &Steps, _now: Instant) {
+    fn finish(&mut self, _rest: &[Line], ended: &[StepNumber], steps: &Steps, _now: Instant) {
         let now = timestamp();
-        for (number, step) in steps.iter() {
-            if step.status == Status::Cancelled {
-                let value = self.vertex(number, steps, json!({ "completed": now, "error": "canceled" }));
-                self.write(&value);
-            }
+        for number in ended {
+            let value = self.vertex(*number, steps, json!({ "completed": now, "error": "canceled" }));
+            self.write(&value);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use cooper_builder::BuildError;
 use cooper_builder::event::{Event, StepNumber, StepState, Stream};
 
 use super::text::{LineBuffer, title};
@@ -30,7 +31,7 @@ pub enum Status {
     Done(StepState, Duration),
     /// Ended badly.
     Failed(String, Duration),
-    /// The build ended before it did.
+    /// The user stopped the build, or another step failed first.
     Cancelled,
 }
 
@@ -142,7 +143,12 @@ impl Steps {
             Event::StepFailed { step, message } => {
                 lines = self.end(*step);
                 let entry = self.entry(*step);
-                entry.status = Status::Failed(message.clone(), entry.elapsed(now));
+                let cancelled = *message == BuildError::cancelled().to_string();
+                entry.status = if cancelled {
+                    Status::Cancelled
+                } else {
+                    Status::Failed(message.clone(), entry.elapsed(now))
+                };
             }
             _ => {}
         }
@@ -152,19 +158,19 @@ impl Steps {
         lines
     }
 
-    /// The build is over: what is unfinished now stays so. Gives back the rest of their output.
-    pub fn close(&mut self) -> Vec<Line> {
+    /// The build is over: what runs now is cancelled. Gives back the rest of its output, and which steps those are.
+    pub fn close(&mut self) -> (Vec<Line>, Vec<StepNumber>) {
         let running: Vec<_> =
             self.0.iter().filter(|(_, s)| s.status == Status::Running).map(|(n, _)| *n).collect();
         let mut rest = Vec::new();
-        for number in running {
-            let lines = self.end(number);
-            let entry = self.entry(number);
+        for number in &running {
+            let lines = self.end(*number);
+            let entry = self.entry(*number);
             lines.iter().for_each(|line| entry.keep(&line.bytes));
             entry.status = Status::Cancelled;
             rest.extend(lines);
         }
-        rest
+        (rest, running)
     }
 
     /// A step; events about steps that were never planned make one.
@@ -221,6 +227,14 @@ pub mod tests {
     }
 
     #[test]
+    fn a_step_that_was_stopped_did_not_fail() {
+        let (mut steps, now) = (Steps::default(), Instant::now());
+        steps.apply(&planned(1, "RUN x", "a"), now);
+        steps.apply(&failed(1, &BuildError::cancelled().to_string()), now);
+        assert_eq!(steps.get(1).unwrap().status, Status::Cancelled);
+    }
+
+    #[test]
     fn only_reasons_that_say_something_are_told() {
         let miss = |reason: &str| rebuilt(&StepState::Miss { reason: reason.into() });
         assert_eq!(miss("a.ts content"), Some("a.ts content".into()));
@@ -265,7 +279,7 @@ pub mod tests {
         steps.apply(&Event::StepStarted { step: 1 }, now);
         steps.apply(&output(1, "rest"), now);
         steps.apply(&finished(0, StepState::Hit, 0), now);
-        assert_eq!(steps.close(), [Line { step: 1, bytes: b"rest".to_vec() }]);
+        assert_eq!(steps.close(), (vec![Line { step: 1, bytes: b"rest".to_vec() }], vec![1]));
         assert_eq!(steps.get(1).unwrap().status, Status::Cancelled);
         assert_eq!(steps.get(2).unwrap().status, Status::Waiting);
         assert_eq!(steps.counts(), (3, 1, 1));

@@ -105,17 +105,17 @@ pub fn clean(bytes: &[u8], colour: Colour) -> String {
 
 /// Reads a control sequence to its end; gives it back if it only sets colours.
 fn control_sequence(chars: &mut std::str::Chars<'_>) -> Option<String> {
-    let mut parameters = String::new();
+    let mut parameters = Some(String::new());
     for c in chars {
         match c {
-            '0'..='9' | ';' | ':' => parameters.push(c),
-            'm' => return Some(format!("\x1b[{parameters}m")),
-            // Other parameters and intermediates: not a colour; the final character ends the loop below.
-            ' '..='?' => parameters.push('!'),
+            '0'..='9' | ';' | ':' => match &mut parameters {
+                Some(text) if text.len() < 64 => text.push(c),
+                _ => parameters = None,
+            },
+            // Other parameters and intermediates: more than a colour.
+            ' '..='?' => parameters = None,
+            'm' => return parameters.map(|text| format!("\x1b[{text}m")),
             _ => return None,
-        }
-        if parameters.contains('!') && parameters.len() > 64 {
-            return None;
         }
     }
     None
@@ -134,7 +134,11 @@ fn skip_string(chars: &mut std::str::Chars<'_>) {
 
 /// Makes a message of one or more lines printable.
 pub fn paragraph(text: &str) -> String {
-    text.trim_end().split('\n').map(|line| clean(line.as_bytes(), Colour::Strip)).collect::<Vec<_>>().join("\n")
+    text.trim_end()
+        .split('\n')
+        .map(|line| clean(line.as_bytes(), Colour::Strip))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The first line of a name, marked if there are more.
@@ -256,12 +260,17 @@ mod tests {
         assert_eq!(short("fine"), "fine");
         let long = format!("process \"{}\" did not complete: exit code: 7", "\u{e9}".repeat(3000));
         let got = short(&long);
-        assert!(got.starts_with("process") && got.ends_with("exit code: 7") && got.chars().count() == 203, "{got}");
+        assert!(
+            got.starts_with("process") && got.ends_with("exit code: 7") && got.chars().count() == 203,
+            "{got}"
+        );
     }
 
     #[test]
     fn sizes() {
-        for (bytes, want) in [(0, "0B"), (999, "999B"), (1000, "1.00kB"), (1_239_999, "1.23MB"), (5_000_000_000, "5.00GB")] {
+        for (bytes, want) in
+            [(0, "0B"), (999, "999B"), (1000, "1.00kB"), (1_239_999, "1.23MB"), (5_000_000_000, "5.00GB")]
+        {
             assert_eq!(size(bytes), want);
         }
     }

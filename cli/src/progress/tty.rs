@@ -93,11 +93,9 @@ impl Renderer for Tty {
         self.state = "cancelling; Ctrl-C again to stop at once";
     }
 
-    fn finish(&mut self, _rest: &[Line], steps: &Steps, now: Instant) {
-        for (_, step) in steps.iter().filter(|(_, s)| s.status == Status::Cancelled) {
-            if let Some(line) = ended_line(step, self.paint) {
-                self.print(&line);
-            }
+    fn finish(&mut self, _rest: &[Line], ended: &[StepNumber], steps: &Steps, now: Instant) {
+        for line in ended.iter().filter_map(|step| ended_line(steps.get(*step)?, self.paint)) {
+            self.print(&line);
         }
         self.live.finish_and_clear();
         let elapsed = now.saturating_duration_since(self.started);
@@ -232,7 +230,14 @@ mod tests {
     use super::*;
 
     fn view(width: usize, height: usize) -> View {
-        View { width, height, log_lines: LOG_LINES, elapsed: Duration::from_millis(3200), paint: Paint(false), state: "" }
+        View {
+            width,
+            height,
+            log_lines: LOG_LINES,
+            elapsed: Duration::from_millis(3200),
+            paint: Paint(false),
+            state: "",
+        }
     }
 
     fn draw(events: &[Event], view: &View) -> Vec<String> {

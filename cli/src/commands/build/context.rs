@@ -26,13 +26,15 @@ pub fn resolve(
         ("-", Some("-")) => {
             Err(Failure::usage("invalid argument: can't use stdin for both build context and dockerfile"))
         }
-        ("-", Some(_)) => Err(Failure::usage(
-            "ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles",
-        )),
+        ("-", Some(_)) => {
+            Err(Failure::usage("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles"))
+        }
         ("-", None) => {
             let text = read_all(stdin)?;
             if is_archive(&text) {
-                return Err(Failure::usage("a tar archive on standard input as context is not supported yet"));
+                return Err(Failure::usage(
+                    "a tar archive on standard input as context is not supported yet",
+                ));
             }
             Ok((ContextSource::Empty, Some(DockerfileSource::Text(text))))
         }
@@ -87,7 +89,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn with(context: Option<&str>, file: Option<&str>, stdin: &[u8]) -> Result<(ContextSource, Option<DockerfileSource>), String> {
+    fn with(
+        context: Option<&str>,
+        file: Option<&str>,
+        stdin: &[u8],
+    ) -> Result<(ContextSource, Option<DockerfileSource>), String> {
         resolve(context, file, &mut &*stdin).map_err(|f| f.message)
     }
 

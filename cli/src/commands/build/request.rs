@@ -64,7 +64,12 @@ impl BuildArgs {
                 .map(units::bytes)
                 .transpose()
                 .map_err(|e| usage(format!("--shm-size: {e}")))?,
-            ulimits: self.ulimits.iter().map(|u| units::ulimit(u)).collect::<Result<_, _>>().map_err(usage)?,
+            ulimits: self
+                .ulimits
+                .iter()
+                .map(|u| units::ulimit(u))
+                .collect::<Result<_, _>>()
+                .map_err(usage)?,
             secrets: secret::secrets(&self.secrets, environment).map_err(usage)?,
             ssh: secret::ssh(&self.ssh, environment).map_err(usage)?,
             tags: self.tags.clone(),

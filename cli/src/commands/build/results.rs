@@ -73,7 +73,12 @@ mod tests {
         };
         let got = metadata(&outcome);
         let keys: Vec<_> = got.as_object().unwrap().keys().collect();
-        let want = ["containerimage.config.digest", "containerimage.digest", "containerimage.descriptor", "image.name"];
+        let want = [
+            "containerimage.config.digest",
+            "containerimage.digest",
+            "containerimage.descriptor",
+            "image.name",
+        ];
         assert_eq!(keys, want);
         assert_eq!(got["containerimage.descriptor"]["size"], 8);
         assert_eq!(got["containerimage.digest"], got["containerimage.descriptor"]["digest"]);

@@ -37,7 +37,8 @@ pub async fn run(args: &BuildArgs, prepared: Prepared, session: Session) -> Resu
     if mode == Mode::Quiet && !prepared.stdout_taken {
         ui::print(&format!("{}\n", outcome.config_digest))?;
     } else if !silent {
-        let names = if outcome.names.is_empty() { String::new() } else { format!(" {}", outcome.names.join(" ")) };
+        let names =
+            if outcome.names.is_empty() { String::new() } else { format!(" {}", outcome.names.join(" ")) };
         ui::note(&format!("{}{names}", outcome.config_digest));
     }
     Ok(())
@@ -93,7 +94,9 @@ pub fn tell(finished: &mut Finished) {
 fn output_lines(output: &FailedOutput, colour: Colour) -> Vec<String> {
     let mut lines = vec!["------".to_owned(), format!(" > {}:", output.name)];
     match &output.file {
-        Some(file) => lines.push(format!("[{} earlier lines; all of it: {}]", output.omitted, file.display())),
+        Some(file) => {
+            lines.push(format!("[{} earlier lines; all of it: {}]", output.omitted, file.display()))
+        }
         None if output.omitted > 0 => lines.push(format!("[{} earlier lines]", output.omitted)),
         None => {}
     }
@@ -108,7 +111,8 @@ fn remarks(warnings: &[Warning]) -> Vec<String> {
     if !warnings.is_empty() {
         let plural = if warnings.len() == 1 { "" } else { "s" };
         lines.push(format!("{} warning{plural} found:", warnings.len()));
-        lines.extend(warnings.iter().map(|w| format!(" - {}", excerpt::warning(&w.rule, &w.message, w.span))));
+        lines
+            .extend(warnings.iter().map(|w| format!(" - {}", excerpt::warning(&w.rule, &w.message, w.span))));
     }
     lines
 }

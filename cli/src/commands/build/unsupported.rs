@@ -106,6 +106,7 @@ fn is_on(value: Option<&str>) -> bool {
 
 /// Whether an `--attest` value only switches something off.
 fn is_disabled(value: &str) -> bool {
-    csv::pairs(value)
-        .is_ok_and(|pairs| pairs.iter().any(|(key, value)| key == "disabled" && units::truth(value) == Ok(true)))
+    csv::pairs(value).is_ok_and(|pairs| {
+        pairs.iter().any(|(key, value)| key == "disabled" && units::truth(value) == Ok(true))
+    })
 }

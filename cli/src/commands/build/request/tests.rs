@@ -106,7 +106,8 @@ fn an_empty_command_line_asks_for_nothing() {
 
 #[test]
 fn the_last_of_equal_flags_counts_and_truth_values_are_read() {
-    let got = prepare(&["--target", "a", "--target=b", "--pull", "--pull=false", "--no-cache=1", "."]).unwrap();
+    let got =
+        prepare(&["--target", "a", "--target=b", "--pull", "--pull=false", "--no-cache=1", "."]).unwrap();
     assert_eq!(got.request.target.as_deref(), Some("b"));
     assert!(!got.request.pull);
     assert_eq!(got.request.no_cache, NoCache::Always);
@@ -184,7 +185,14 @@ fn flags_that_do_nothing_are_refused_by_name() {
 
 #[test]
 fn what_is_so_anyway_may_be_asked_for() {
-    let flags = ["--provenance=false", "--sbom=false", "--rm", "--force-rm", "--call=build", "--attest=type=sbom,disabled=true"];
+    let flags = [
+        "--provenance=false",
+        "--sbom=false",
+        "--rm",
+        "--force-rm",
+        "--call=build",
+        "--attest=type=sbom,disabled=true",
+    ];
     for flag in flags {
         assert!(prepare(&[flag, "."]).is_ok(), "{flag}");
     }
