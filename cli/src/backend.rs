@@ -10,7 +10,7 @@ use serde_json::Value;
 pub use cooper_builder::{CancelToken, ImageSummary};
 
 use crate::args::Global;
-use crate::failure::{Failure, Kind, Source, with_causes};
+use crate::failure::{Failure, Kind, Place, Source, with_causes};
 
 /// Must be the first thing in `main`: a step's process starts as this program and becomes something else here.
 pub fn early() {
@@ -100,8 +100,11 @@ impl From<BuildError> for Failure {
             kind,
             message: with_causes(&error),
             hint: error.advice().map(str::to_owned),
-            span: error.span(),
-            source: error.dockerfile().map(|d| Source { name: d.name.clone(), text: d.text.clone() }),
+            place: error.span().map(|span| {
+                let source =
+                    error.dockerfile().map(|d| Source { name: d.name.clone(), text: d.text.clone() });
+                Box::new(Place { span, source })
+            }),
             step: error.step(),
         }
     }

@@ -5,7 +5,7 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use cooper_frontend::ast::Span;
 
-use crate::failure::{Failure, Kind, Source};
+use crate::failure::{Failure, Kind, Place, Source};
 use crate::progress::text;
 
 /// Draws a failure; the result ends without a line break.
@@ -15,17 +15,13 @@ pub fn failure(failure: &Failure, colour: bool) -> String {
     if failure.kind == Kind::Cancelled {
         return format!("cooper: {message}");
     }
-    if let (Some(span), Some(source)) = (failure.span, &failure.source) {
-        return with_lines(Level::ERROR, &short(&message), span, source, hint.as_deref(), colour);
+    if let Some(Place { span, source: Some(source) }) = failure.place.as_deref() {
+        return with_lines(Level::ERROR, &short(&message), *span, source, hint.as_deref(), colour);
     }
-    let mut out = format!("cooper: {message}");
-    if let Some(span) = failure.span {
-        out.push_str(&format!("\n  at {span} of the Dockerfile"));
-    }
-    if let Some(hint) = hint {
-        out.push_str(&format!("\n  hint: {hint}"));
-    }
-    out
+    let mut lines = vec![format!("cooper: {message}")];
+    lines.extend(failure.place.iter().map(|place| format!("  at {} of the Dockerfile", place.span)));
+    lines.extend(hint.map(|hint| format!("  hint: {hint}")));
+    lines.join("\n")
 }
 
 /// The excerpt shows the command already: of a long line that repeats it the ends will do.
@@ -87,9 +83,11 @@ mod tests {
 
     fn failing(span: Option<Span>, hint: Option<&str>) -> Failure {
         Failure {
-            span,
             hint: hint.map(str::to_owned),
-            source: Some(Source { name: "Dockerfile".into(), text: TEXT.into() }),
+            place: span.map(|span| {
+                let source = Source { name: "Dockerfile".into(), text: TEXT.into() };
+                Box::new(Place { span, source: Some(source) })
+            }),
             ..Failure::new(Kind::User, "/a.txt is not in the build context")
         }
     }
@@ -136,7 +134,7 @@ mod tests {
     fn control_characters_do_not_reach_the_terminal() {
         let mut bad = failing(Some(at(2, 2, "a.txt")), Some("try \x1b[2J"));
         bad.message = "bad \x1b]0;title\x07 name".to_owned();
-        if let Some(source) = &mut bad.source {
+        if let Some(source) = bad.place.as_mut().and_then(|p| p.source.as_mut()) {
             source.text = TEXT.replace("busybox", "b\x1b[31mx").replace("a.txt", "\x1b[2J..");
         }
         let shown = failure(&bad, false);
@@ -145,8 +143,7 @@ mod tests {
 
     #[test]
     fn without_a_place_it_is_one_line_and_a_hint() {
-        let mut plain = failing(None, Some("install uidmap"));
-        plain.source = None;
+        let plain = failing(None, Some("install uidmap"));
         assert_eq!(
             failure(&plain, false),
             "cooper: /a.txt is not in the build context\n  hint: install uidmap"

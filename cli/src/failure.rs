@@ -55,6 +55,15 @@ pub struct Source {
     pub text: String,
 }
 
+/// Where in a Dockerfile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Lines and bytes.
+    pub span: Span,
+    /// The Dockerfile, if it is at hand.
+    pub source: Option<Source>,
+}
+
 /// Why a command failed.
 #[derive(Debug, Clone)]
 pub struct Failure {
@@ -65,9 +74,7 @@ pub struct Failure {
     /// What to do about it.
     pub hint: Option<String>,
     /// Place in the Dockerfile.
-    pub span: Option<Span>,
-    /// The Dockerfile.
-    pub source: Option<Source>,
+    pub place: Option<Box<Place>>,
     /// The step that failed, as numbered in the events.
     pub step: Option<usize>,
 }
@@ -75,7 +82,7 @@ pub struct Failure {
 impl Failure {
     /// A failure of the given kind.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Failure { kind, message: message.into(), hint: None, span: None, source: None, step: None }
+        Failure { kind, message: message.into(), hint: None, place: None, step: None }
     }
 
     /// A wrong command line.

@@ -18,6 +18,7 @@ pub use run::{Finished, drive, run, tell};
 
 /// Flags of `build`.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the flags")]
 pub struct BuildArgs {
     /// Build context: a directory, or `-` for a Dockerfile on standard input with no files
     #[arg(value_name = "PATH | -", allow_hyphen_values = false)]

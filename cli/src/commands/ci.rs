@@ -137,7 +137,7 @@ fn annotations(finished: &Finished, file: &str) -> Vec<String> {
             Some(hint) => format!("{}\nhint: {hint}", failure.message),
             None => failure.message.clone(),
         };
-        let place = failure.span.map(|span| (file, span));
+        let place = failure.place.as_ref().map(|place| (file, place.span));
         lines.push(workflow::annotation(workflow::Level::Error, "Cooper build failed", &message, place));
     }
     lines
@@ -146,7 +146,7 @@ fn annotations(finished: &Finished, file: &str) -> Vec<String> {
 fn entries(outcome: &BuildOutcome, token: &str) -> String {
     let digest = outcome.descriptor.as_ref().map(|d| d.digest.to_string()).unwrap_or_default();
     let metadata = format!("{:#}", build::metadata(outcome));
-    outputs::entry("imageid", &outcome.config_digest.to_string(), token)
+    outputs::entry("imageid", outcome.config_digest.as_str(), token)
         + &outputs::entry("digest", &digest, token)
         + &outputs::entry("metadata", &metadata, token)
 }

@@ -70,14 +70,12 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
             .collect();
         ui::print(&format!("{:#}\n", serde_json::Value::Array(values)))?;
     } else {
-        let mut text = String::new();
         for check in &checks {
-            text.push_str(&format!("{:8} {}: {}\n", check.verdict.word(), check.name, check.detail));
+            ui::print(&format!("{:8} {}: {}\n", check.verdict.word(), check.name, check.detail))?;
             if let Some(advice) = &check.advice {
-                text.push_str(&format!("         -> {advice}\n"));
+                ui::print(&format!("         -> {advice}\n"))?;
             }
         }
-        ui::print(&text)?;
     }
     match checks.iter().find(|c| c.verdict == Verdict::Bad) {
         Some(check) => {

@@ -112,9 +112,14 @@ pub fn images(args: &ImagesArgs, session: &Session) -> Result<(), Failure> {
         return ui::print(&format!("{:#}\n", Value::Array(values)));
     }
     if args.quiet {
-        let ids: String =
-            images.iter().map(|i| format!("{}\n", i.image_id.as_ref().unwrap_or(&i.digest))).collect();
-        return ui::print(&ids);
+        for image in &images {
+            ui::print(&format!(
+                "{}
+",
+                image.image_id.as_ref().unwrap_or(&image.digest)
+            ))?;
+        }
+        return Ok(());
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     ui::print(&ui::table(&rows(&images, i64::try_from(now).unwrap_or(i64::MAX))))

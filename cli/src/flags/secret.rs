@@ -38,9 +38,8 @@ fn secret(text: &str, environment: Environment<'_>) -> Result<(String, SecretSou
         (None, Some(_), Some(_)) => return Err(format!("--secret {text:?}: give src or env, not both")),
         (Some(_), Some(_), None) => return Err(format!("--secret {text:?}: type=file needs src, not env")),
         (_, _, Some(path)) => SecretSource::File(PathBuf::from(path)),
-        (Some(_), None, None) => SecretSource::File(PathBuf::from(&id)),
         (None, None, None) if environment(&id).is_some() => SecretSource::Environment(id.clone()),
-        (None, None, None) => SecretSource::File(PathBuf::from(&id)),
+        (_, None, None) => SecretSource::File(PathBuf::from(&id)),
     };
     Ok((id, found))
 }

@@ -119,10 +119,8 @@ fn list(text: &str, commas: bool) -> Vec<String> {
             while let Some(c) = chars.next_if(|c| *c != '\n' && !(commas && *c == ',')) {
                 item.push(c);
             }
-            item = item.trim().to_owned();
-            if item.starts_with('#') {
-                item.clear();
-            }
+            let bare = item.trim();
+            item = if bare.starts_with('#') { String::new() } else { bare.to_owned() };
         }
         chars.next();
         if !item.is_empty() {

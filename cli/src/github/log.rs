@@ -138,13 +138,12 @@ impl Renderer for Log {
                 self.live = None;
                 self.advance(steps);
             }
-            // Never begun, so it has no group.
-            Event::StepFinished { step, state: StepState::Hit, .. } if !self.queue.contains(step) => {
-                // A line in another step's group would look like its output; the summary counts it.
-                if self.live.is_none() {
-                    let name = steps.get(*step).map(|s| s.name.clone()).unwrap_or_default();
-                    self.say(&format!("CACHED  {name}"));
-                }
+            // Never begun, so it has no group. A line in another step's group would look like its output: then only
+            // the summary counts it.
+            Event::StepFinished { step, state: StepState::Hit, .. }
+                if !self.queue.contains(step) && self.live.is_none() =>
+            {
+                self.close(*step, steps);
             }
             _ => {}
         }

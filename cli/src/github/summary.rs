@@ -12,24 +12,21 @@ const MOST_ROWS: usize = 500;
 /// The page as Markdown.
 pub fn page(steps: &Steps, image: Option<&str>, failure: Option<&Failure>) -> String {
     let (all, done, cached) = steps.counts();
-    let mut out = String::from("### Cooper build\n\n");
+    let mut parts = vec!["### Cooper build\n\n".to_owned()];
     match (failure, image) {
-        (Some(failure), _) => {
-            let message = text::short(&failure.message);
-            out.push_str(&format!("**Failed**: {}\n\n", cell(&message)));
-        }
-        (None, Some(image)) => out.push_str(&format!("Built {}\n\n", code(image))),
+        (Some(failure), _) => parts.push(format!("**Failed**: {}\n\n", cell(&text::short(&failure.message)))),
+        (None, Some(image)) => parts.push(format!("Built {}\n\n", code(image))),
         (None, None) => {}
     }
-    out.push_str(&format!("{done} of {all} steps done, {cached} of them cached.\n\n"));
-    out.push_str("| step | state | seconds |\n|---|---|---:|\n");
+    parts.push(format!("{done} of {all} steps done, {cached} of them cached.\n\n"));
+    parts.push("| step | state | seconds |\n|---|---|---:|\n".to_owned());
     let rows: Vec<_> = steps.iter().filter_map(|(_, step)| row(step)).collect();
     let left_out = rows.len().saturating_sub(MOST_ROWS);
-    out.extend(rows.into_iter().take(MOST_ROWS));
+    parts.extend(rows.into_iter().take(MOST_ROWS));
     if left_out > 0 {
-        out.push_str(&format!("\n{left_out} more steps are not shown.\n"));
+        parts.push(format!("\n{left_out} more steps are not shown.\n"));
     }
-    out
+    parts.concat()
 }
 
 fn row(step: &Step) -> Option<String> {

@@ -99,7 +99,7 @@ impl Renderer for Plain {
                 }
             },
             Event::StepFailed { step, .. } if is_cancelled(*step, steps) => {
-                self.line(*step, steps, "CANCELED")
+                self.line(*step, steps, "CANCELED");
             }
             Event::StepFailed { step, message } => {
                 self.line(*step, steps, &format!("ERROR: {}", text::short(message)));

@@ -166,7 +166,9 @@ impl Steps {
         for number in &running {
             let lines = self.end(*number);
             let entry = self.entry(*number);
-            lines.iter().for_each(|line| entry.keep(&line.bytes));
+            for line in &lines {
+                entry.keep(&line.bytes);
+            }
             entry.status = Status::Cancelled;
             rest.extend(lines);
         }

@@ -143,7 +143,7 @@ pub fn paragraph(text: &str) -> String {
 
 /// The first line of a name, marked if there are more.
 pub fn title(name: &str) -> String {
-    let mut lines = name.trim().split('\n');
+    let mut lines = name.trim().lines();
     let first = clean(lines.next().unwrap_or_default().as_bytes(), Colour::Strip);
     if lines.next().is_some() { format!("{} …", first.trim_end()) } else { first }
 }

@@ -114,7 +114,8 @@ mod tests {
     fn refusals_are_buildkits() {
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");
-        let table: [(Option<&str>, Option<&str>, &[u8], &str); 9] = [
+        type Case<'a> = (Option<&'a str>, Option<&'a str>, &'a [u8], &'a str);
+        let table: [Case<'_>; 9] = [
             (None, None, b"", "please specify build context"),
             (Some("-"), Some("-"), b"", "can't use stdin for both"),
             (Some("-"), Some("x"), b"", "ambiguous Dockerfile source"),

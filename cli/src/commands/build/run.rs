@@ -95,7 +95,7 @@ fn output_lines(output: &FailedOutput, colour: Colour) -> Vec<String> {
     let mut lines = vec!["------".to_owned(), format!(" > {}:", output.name)];
     match &output.file {
         Some(file) => {
-            lines.push(format!("[{} earlier lines; all of it: {}]", output.omitted, file.display()))
+            lines.push(format!("[{} earlier lines; all of it: {}]", output.omitted, file.display()));
         }
         None if output.omitted > 0 => lines.push(format!("[{} earlier lines]", output.omitted)),
         None => {}
