@@ -15,6 +15,7 @@ mod export;
 mod image_source;
 mod images;
 mod ops;
+mod remote;
 pub mod request;
 mod rootfs;
 mod session;

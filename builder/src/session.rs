@@ -8,6 +8,7 @@ use cooper_snapshotter::Store;
 use tokio::sync::Semaphore;
 
 use crate::error::{BuildError, Kind};
+use crate::remote::http::Http;
 
 /// How a session is opened.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +28,8 @@ pub struct Inner {
     /// The store.
     pub store: Store,
     client: OnceLock<Client>,
+    /// Downloads.
+    pub http: Http,
     /// Threads for compression.
     pub threads: usize,
     /// Layers compressed at the same time.
@@ -64,6 +67,7 @@ impl Session {
         Ok(Session(Arc::new(Inner {
             store,
             client: OnceLock::new(),
+            http: Http::default(),
             threads,
             compress_slots: Arc::new(Semaphore::new(2)),
             run_slots: Arc::new(Semaphore::new(128)),

@@ -1,6 +1,7 @@
 //! One module per kind of op that makes a layer.
 
 pub mod copy;
+pub mod git;
 pub mod http;
 pub mod mkdir;
 pub mod mounts;

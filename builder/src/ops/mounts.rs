@@ -1,7 +1,7 @@
 //! The `--mount`s of a RUN: what they add to its key, and what the sandbox gets.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::sources::{self, with_tree};
 use super::unpack;
 use crate::copy::{self, CopyOptions};
 use crate::error::{BuildError, Kind};
-use crate::request::SecretSource;
+use crate::request::{BuildRequest, SecretSource};
 use crate::rootfs::{Layer, Rootfs};
 use crate::solver::key::Inputs;
 use crate::solver::record::{Record, RecordedLayer};
@@ -153,7 +153,7 @@ pub async fn prepare(
             MountKind::Cache { .. } => Held::CacheLater { from: source },
             MountKind::Tmpfs { size_bytes } => Held::Tmpfs { size_bytes: *size_bytes },
             MountKind::Secret { id, env, required, uid, gid, mode } => Held::Secret {
-                data: secret(build, id, *required).map_err(|e| e.at(mount.span))?,
+                data: secret(&build.request, id, *required).map_err(|e| e.at(mount.span))?,
                 env: env.clone(),
                 uid: *uid,
                 gid: *gid,
@@ -223,8 +223,9 @@ fn rootfs_of_record(record: &Record) -> Rootfs {
     })
 }
 
-fn secret(build: &Build, id: &str, required: bool) -> Result<Option<Vec<u8>>, BuildError> {
-    let data = match build.request.secrets.get(id) {
+/// The value of a secret.
+pub(crate) fn secret(request: &BuildRequest, id: &str, required: bool) -> Result<Option<Vec<u8>>, BuildError> {
+    let data = match request.secrets.get(id) {
         None if required => {
             return Err(BuildError::user(format!("secret {id}: not found"))
                 .hint(format!("give it with --secret id={id},src=FILE or --secret id={id},env=NAME")));

@@ -7,8 +7,10 @@
 pub mod git;
 pub mod http;
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cooper_snapshotter::Store;
 use url::Url;
 
 use crate::cancel::CancelToken;
@@ -59,6 +61,29 @@ impl Fetcher {
             done = work => done,
             () = self.cancel.cancelled() => Err(BuildError::cancelled()),
         }
+    }
+}
+
+/// A temporary directory that goes with its owner.
+#[derive(Debug)]
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    /// An empty one.
+    pub fn new(store: &Store, prefix: &str) -> Result<Scratch, BuildError> {
+        Ok(Scratch(store.temp_dir(prefix)?))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Best effort: the store removes what stays when it is closed.
+        let _ = cooper_sys::fs::remove_tree(&self.0);
     }
 }
 

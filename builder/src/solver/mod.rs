@@ -22,6 +22,7 @@ use crate::error::{BuildError, DockerfileText};
 use crate::event::{Event, EventSender, StepState};
 use crate::image_source::{LoadedImage, Origin, Origins};
 use crate::ops;
+use crate::remote::Fetcher;
 use crate::request::BuildRequest;
 use crate::rootfs::{Layer, Rootfs};
 use crate::session::Inner;
@@ -36,6 +37,8 @@ pub enum Output {
     Rootfs(Rootfs),
     /// A client directory.
     Context(Arc<Context>),
+    /// A file from the network.
+    Download(Arc<ops::http::Download>),
     /// Files of the Dockerfile itself.
     Inline(Arc<Vec<InlineFile>>),
 }
@@ -134,6 +137,17 @@ impl Build {
         }
     }
 
+    /// What fetching from the network needs of this build.
+    pub fn fetcher(&self, step: Option<usize>) -> Fetcher {
+        Fetcher {
+            session: self.session.clone(),
+            request: self.request.clone(),
+            events: self.events.clone(),
+            cancel: self.cancel.clone(),
+            step,
+        }
+    }
+
     async fn run_step(self: Arc<Self>, id: StepId, inputs: Vec<(StepId, StepFuture)>) -> Result<Output, BuildError> {
         let (ids, futures): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
         let outputs = futures_util::future::try_join_all(futures).await?;
@@ -171,8 +185,14 @@ impl Build {
                 BuildError::new(crate::error::Kind::Internal, format!("the build context {} is not open", op.name))
             })?),
             Op::Inline(files) => Output::Inline(Arc::new(files.clone())),
-            Op::Http(op) => return Err(not_yet(&format!("a source given by URL ({})", op.url))),
-            Op::Git(op) => return Err(not_yet(&format!("a git source ({})", op.url))),
+            Op::Http(op) => {
+                let (download, state) = ops::http::resolve(&self.fetcher(Some(self.number(id))), op).await?;
+                return Ok((Output::Download(Arc::new(download)), state));
+            }
+            Op::Git(op) => {
+                let (rootfs, state) = ops::git::run(&self.fetcher(Some(self.number(id))), op).await?;
+                return Ok((Output::Rootfs(rootfs), state));
+            }
             Op::Run(op) => return self.rootfs_step(id, step, &ops::run::RunStep::new(op, inputs)?).await,
             Op::Copy(op) => return self.rootfs_step(id, step, &ops::copy::CopyStep::new(op, inputs)?).await,
             Op::Mkdir(op) => return self.rootfs_step(id, step, &ops::mkdir::MkdirStep::new(op, words(&step.name), inputs)?).await,
@@ -281,8 +301,4 @@ fn words(name: &str) -> &str {
 fn now_seconds() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
-}
-
-fn not_yet(what: &str) -> BuildError {
-    BuildError::user(format!("{what} is not supported yet"))
 }

@@ -7,6 +7,6 @@ mod command;
 mod location;
 mod repository;
 
-pub use command::{Credential, Git};
+pub use command::Git;
 pub use location::{Location, Mtime};
 pub use repository::{Resolved, check_out, resolve};

@@ -1,0 +1,455 @@
+//! ADD of a URL, and HTTP contexts: a file in the content store.
+//!
+//! `steps/http-<hash of the URL>` remembers what the server said of its last body, as JSON: digest, validators, name.
+//! While that blob is in the store, the server is asked only whether it changed. With `--checksum` nothing is asked
+//! while the blob is there, and nothing is fetched before a step needs the file.
+
+use std::io::Write as _;
+use std::os::fd::AsFd as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cooper_frontend::graph::HttpOp;
+use cooper_oci::Digest;
+use cooper_snapshotter::Store;
+use cooper_sys::fs;
+use reqwest::header::{CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::error::{BuildError, Kind};
+use crate::event::StepState;
+use crate::remote::http::{Answer, Budget, Get, HttpError};
+use crate::remote::{Fetcher, Scratch, host_names, percent_decoded, redacted};
+use crate::solver::key::Inputs;
+use crate::task;
+
+/// A file whose name neither URL nor server say.
+const UNNAMED: &str = "__unnamed__";
+/// BuildKit's time of files whose server says none.
+const NO_TIME: i64 = 0;
+const TRIES: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// A file that is in the content store, or can be fetched into it.
+#[derive(Debug)]
+pub struct Download {
+    url: String,
+    /// Its content.
+    pub digest: Digest,
+    /// Its name.
+    pub name: String,
+    /// Part of the key, as `Last-Modified` says it; not with `--checksum`.
+    last_modified: Option<String>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct State {
+    /// Unix seconds.
+    mtime: Option<i64>,
+    /// The bytes were hashed in this process.
+    verified: bool,
+}
+
+/// What is remembered of a URL.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Known {
+    digest: Digest,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    etag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_modified: Option<String>,
+    /// From `Content-Disposition`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+/// Finds out what a URL holds; fetches it unless it is known.
+pub async fn resolve(fetcher: &Fetcher, op: &HttpOp) -> Result<(Download, StepState), BuildError> {
+    let url = parse(&op.url)?;
+    let store = &fetcher.session.store;
+    if let Some(checksum) = &op.checksum {
+        let known = recall(store, &op.url).filter(|known| known.digest == *checksum);
+        let download = Download {
+            url: op.url.clone(),
+            digest: checksum.clone(),
+            name: name_of(op, known.as_ref()),
+            last_modified: None,
+            state: Mutex::new(State { mtime: known.as_ref().map(mtime_of), verified: false }),
+        };
+        return Ok((download, StepState::Hit));
+    }
+    let (known, state) = fetch(fetcher, &op.url, &url, None).await?;
+    let download = Download {
+        url: op.url.clone(),
+        digest: known.digest.clone(),
+        name: name_of(op, Some(&known)),
+        last_modified: known.last_modified.clone(),
+        state: Mutex::new(State {
+            mtime: Some(mtime_of(&known)),
+            verified: matches!(state, StepState::Miss { .. }),
+        }),
+    };
+    Ok((download, state))
+}
+
+impl Download {
+    /// Adds what counts for the key of a step that copies the file.
+    pub fn key_inputs(&self, inputs: &mut Inputs) {
+        inputs.add(format!("content of {}", self.name), self.digest.as_str());
+        if let Some(time) = &self.last_modified {
+            inputs.add(format!("time of {}", self.name), time);
+        }
+    }
+
+    fn state(&self) -> State {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_state(&self, state: State) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+
+    /// Makes sure that the file is in the store, and whole.
+    pub async fn bring(&self, fetcher: &Fetcher) -> Result<(), BuildError> {
+        let state = self.state();
+        if state.verified {
+            return Ok(());
+        }
+        let (session, digest) = (fetcher.session.clone(), self.digest.clone());
+        let whole = task::blocking("verify a download", move || {
+            let there = session.store.has_blob(&digest)?.is_some();
+            Ok(there && session.store.verify_blob(&digest).is_ok())
+        })
+        .await?;
+        let mut mtime = state.mtime;
+        if !whole {
+            let url = parse(&self.url)?;
+            let (known, _) = fetch(fetcher, &self.url, &url, Some(&self.digest)).await?;
+            mtime = Some(mtime_of(&known));
+        }
+        self.set_state(State { mtime: Some(mtime.unwrap_or(NO_TIME)), verified: true });
+        Ok(())
+    }
+
+    /// Lays the file out in a directory of its own, as a step sees it. Call [`bring`](Self::bring) first.
+    pub fn lay_out(&self, store: &Store) -> Result<Scratch, BuildError> {
+        let dir = Scratch::new(store, "download")?;
+        let blob = store.open_blob(&self.digest)?;
+        let length = fs::fstat(&blob)?.size;
+        let root = fs::open_dir(dir.path())?;
+        let file = fs::create_file_at(&root, &self.name, 0o600)?;
+        fs::copy_file(blob.as_fd(), file.as_fd(), length)?;
+        fs::chmod_fd(&file, 0o600)?;
+        fs::utimens_at(&root, &self.name, (self.state().mtime.unwrap_or(NO_TIME), 0))?;
+        Ok(dir)
+    }
+}
+
+fn parse(text: &str) -> Result<Url, BuildError> {
+    Url::parse(text)
+        .ok()
+        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+        .ok_or_else(|| BuildError::user("a URL to download is malformed").hint("it must be http://HOST/PATH or https://HOST/PATH"))
+}
+
+fn step_name(url: &str) -> String {
+    format!("http-{}", blake3::hash(url.as_bytes()).to_hex())
+}
+
+/// What is known of a URL. Anything unreadable is unknown.
+fn recall(store: &Store, url: &str) -> Option<Known> {
+    serde_json::from_slice(&store.get_step(&step_name(url)).ok()??).ok()
+}
+
+/// Asks the server, and downloads unless it says that nothing changed. One process at a time asks for one URL.
+/// With `wanted`, a download of other content is refused.
+async fn fetch(
+    fetcher: &Fetcher,
+    text: &str,
+    url: &Url,
+    wanted: Option<&Digest>,
+) -> Result<(Known, StepState), BuildError> {
+    let lock = {
+        let (session, name) = (fetcher.session.clone(), step_name(text));
+        let lock = task::blocking("lock a URL", move || Ok(session.store.lock_step(&name)?));
+        fetcher.unless_cancelled(lock).await?
+    };
+    let store = &fetcher.session.store;
+    let mut known = recall(store, text);
+    if let Some(found) = &known {
+        let there = store.has_blob(&found.digest)?.is_some();
+        // Whoever had the lock before us may have fetched what we want.
+        if wanted == Some(&found.digest) && there && store.verify_blob(&found.digest).is_ok() {
+            return Ok((found.clone(), StepState::Hit));
+        }
+        if wanted.is_some() || !there {
+            known = None;
+        }
+    }
+    let request = Get {
+        url: bare(url),
+        authorization: authorization(fetcher, url)?,
+        headers: known.as_ref().map(conditions).unwrap_or_default(),
+    };
+    let work = async {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            match once(fetcher, &request, known.as_ref(), wanted).await {
+                Ok(done) => return Ok(done),
+                Err(Failed::Http(e)) if e.may_pass() && attempt < TRIES => tokio::time::sleep(pause).await,
+                Err(Failed::Http(e)) => return Err(refused(url, e)),
+                Err(Failed::Build(e)) => return Err(e),
+                Err(Failed::Mismatch { found }) => {
+                    let wanted = wanted.map_or("", Digest::as_str);
+                    let message = format!("digest mismatch for {}: {found} (expected: {wanted})", redacted(url));
+                    return Err(BuildError::user(message).hint("the file changed, or --checksum is wrong"));
+                }
+            }
+            pause *= 2;
+        }
+        Err(BuildError::new(Kind::Internal, "a download ended without a result"))
+    };
+    let fresh = fetcher.unless_cancelled(work).await?;
+    let Some(fresh) = fresh else {
+        let known = known.ok_or_else(|| BuildError::new(Kind::Internal, "an unknown file did not change"))?;
+        return Ok((known, StepState::Hit));
+    };
+    let reason = match &known {
+        None => "not downloaded before",
+        Some(old) if old.digest == fresh.digest => "the server does not say whether it changed",
+        Some(_) => "it changed on the server",
+    };
+    let (session, name, record) = (fetcher.session.clone(), step_name(text), fresh.clone());
+    task::blocking("remember a URL", move || {
+        let bytes = serde_json::to_vec(&record)
+            .map_err(|e| BuildError::new(Kind::Internal, "a record cannot be written").caused_by(e))?;
+        session.store.put_step(&name, &bytes)?;
+        drop(lock);
+        Ok(())
+    })
+    .await?;
+    Ok((fresh, StepState::Miss { reason: reason.into() }))
+}
+
+enum Failed {
+    Http(HttpError),
+    Build(BuildError),
+    Mismatch { found: Digest },
+}
+
+impl From<HttpError> for Failed {
+    fn from(error: HttpError) -> Self {
+        Failed::Http(error)
+    }
+}
+
+impl From<BuildError> for Failed {
+    fn from(error: BuildError) -> Self {
+        Failed::Build(error)
+    }
+}
+
+/// One try; `None` if nothing changed.
+async fn once(
+    fetcher: &Fetcher,
+    request: &Get,
+    known: Option<&Known>,
+    wanted: Option<&Digest>,
+) -> Result<Option<Known>, Failed> {
+    let mut answer = fetcher.session.http.get(request, Budget::download()).await?;
+    let etag = answer.header(&ETAG).map(str::to_owned);
+    if let Some(known) = known {
+        // Some servers send a tag and yet know no conditions.
+        let same_tag = is_strong(etag.as_deref()) && etag == known.etag;
+        if answer.is_unchanged() || same_tag {
+            return Ok(None);
+        }
+    } else if answer.is_unchanged() {
+        return Err(HttpError::Status(304).into());
+    }
+    let digest = receive(fetcher, request, &mut answer, wanted).await?;
+    if let Some(wanted) = wanted
+        && digest != *wanted
+    {
+        return Err(Failed::Mismatch { found: digest });
+    }
+    Ok(Some(Known {
+        digest,
+        etag,
+        last_modified: answer.header(&LAST_MODIFIED).map(str::to_owned),
+        name: answer.header(&CONTENT_DISPOSITION).and_then(disposition_name),
+    }))
+}
+
+/// Streams a body into the content store.
+async fn receive(
+    fetcher: &Fetcher,
+    request: &Get,
+    answer: &mut Answer,
+    wanted: Option<&Digest>,
+) -> Result<Digest, Failed> {
+    let broken = |e: std::io::Error| BuildError::new(Kind::Config, "cannot write into the store").caused_by(e);
+    let store_error = |e: cooper_snapshotter::Error| Failed::Build(e.into());
+    let mut writer = fetcher.session.store.blob_writer(wanted, None).map_err(store_error)?;
+    let item = request.url.path().to_owned();
+    while let Some(chunk) = answer.chunk().await? {
+        writer.write_all(&chunk).map_err(broken)?;
+        fetcher.progress(&item, writer.written(), answer.length());
+    }
+    // Syncs, which takes its time.
+    let done = task::blocking("keep a download", move || match writer.commit() {
+        Err(cooper_snapshotter::Error::DigestMismatch { found, .. }) => Ok(found),
+        other => Ok(other?),
+    });
+    Ok(done.await?)
+}
+
+fn refused(url: &Url, error: HttpError) -> BuildError {
+    let shown = redacted(url);
+    let hint = match &error {
+        HttpError::Status(401 | 403) => {
+            let host = host_names(url).pop().unwrap_or_default();
+            Some(format!("give a token with --secret id=HTTP_AUTH_TOKEN_{host},env=NAME"))
+        }
+        HttpError::Status(404 | 410) => Some("check the URL".into()),
+        HttpError::Connection { .. } | HttpError::Slow(_) => {
+            Some("check the network, and HTTP_PROXY and HTTPS_PROXY of this process".into())
+        }
+        _ => None,
+    };
+    let error = BuildError::new(Kind::Remote, format!("cannot download {shown}")).caused_by(error);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// The URL without user name and password.
+fn bare(url: &Url) -> Url {
+    let mut url = url.clone();
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_fragment(None);
+    url
+}
+
+/// A secret for this server, else what the URL itself holds.
+fn authorization(fetcher: &Fetcher, url: &Url) -> Result<Option<HeaderValue>, BuildError> {
+    let mut found = None;
+    for host in host_names(url) {
+        for (prefix, scheme) in [("HTTP_AUTH_HEADER_", ""), ("HTTP_AUTH_TOKEN_", "Bearer ")] {
+            if found.is_none()
+                && let Some(value) = fetcher.secret(&format!("{prefix}{host}"))?
+            {
+                found = Some(format!("{scheme}{value}"));
+            }
+        }
+    }
+    if found.is_none() && !url.username().is_empty() {
+        let password = percent_decoded(url.password().unwrap_or_default());
+        let pair = format!("{}:{password}", percent_decoded(url.username()));
+        found = Some(format!("Basic {}", STANDARD.encode(pair)));
+    }
+    let Some(text) = found else { return Ok(None) };
+    let mut value = HeaderValue::from_str(&text)
+        .map_err(|_| BuildError::user("a secret for HTTP is no valid header").hint("it must be one line of text"))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+fn conditions(known: &Known) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [(IF_NONE_MATCH, &known.etag), (IF_MODIFIED_SINCE, &known.last_modified)] {
+        if let Some(value) = value.as_deref().and_then(|v| HeaderValue::from_str(v).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+fn is_strong(etag: Option<&str>) -> bool {
+    etag.is_some_and(|tag| tag.starts_with('"') && tag.len() > 2)
+}
+
+fn name_of(op: &HttpOp, known: Option<&Known>) -> String {
+    let name = op.filename.clone().or_else(|| known.and_then(|k| k.name.clone()));
+    name.filter(|name| is_file_name(name)).unwrap_or_else(|| UNNAMED.to_owned())
+}
+
+fn is_file_name(name: &str) -> bool {
+    !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains(['/', '\0']) && !name.contains(char::is_control)
+}
+
+/// `filename=` of a `Content-Disposition`; only its last part, as browsers do.
+fn disposition_name(header: &str) -> Option<String> {
+    let mut plain = None;
+    for part in header.split(';').skip(1) {
+        let (key, value) = part.split_once('=')?;
+        let value = value.trim();
+        let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
+        match key.trim().to_ascii_lowercase().as_str() {
+            "filename" => plain = Some(value.to_owned()),
+            "filename*" => {
+                let encoded = value.get(..7).filter(|p| p.eq_ignore_ascii_case("utf-8''")).and(value.get(7..));
+                if let Some(encoded) = encoded {
+                    plain = Some(percent_decoded(encoded));
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    let name = plain?;
+    let last = name.rsplit(['/', '\\']).next()?.to_owned();
+    is_file_name(&last).then_some(last)
+}
+
+fn mtime_of(known: &Known) -> i64 {
+    known.last_modified.as_deref().and_then(parse_date).unwrap_or(NO_TIME)
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT` in Unix seconds.
+fn parse_date(text: &str) -> Option<i64> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let (_, rest) = text.split_once(", ")?;
+    let mut words = rest.split(' ');
+    let (day, month, year, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
+    let at = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)?;
+    let (seconds, _) = cooper_oci::parse_rfc3339(&format!("{year}-{:02}-{day}T{time}Z", at / 3 + 1))?;
+    (words.next()? == "GMT").then_some(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_read() {
+        assert_eq!(parse_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        for bad in ["", "1994-11-06", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET"] {
+            assert_eq!(parse_date(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_from_headers_are_file_names() {
+        for (header, want) in [
+            ("attachment; filename=\"a b.txt\"", Some("a b.txt")),
+            ("attachment; filename=a.txt; size=3", Some("a.txt")),
+            ("attachment; filename=\"../../etc/passwd\"", Some("passwd")),
+            ("attachment; filename=\"a\\b\"", Some("b")),
+            ("attachment; filename=x; filename*=UTF-8''%e2%82%ac.txt", Some("€.txt")),
+            ("attachment; filename*=UTF-8''..%2f..", None),
+            ("attachment; filename=\"..\"", None),
+            ("attachment; filename=\"a/\"", None),
+            ("attachment", None),
+            ("inline; bare", None),
+        ] {
+            assert_eq!(disposition_name(header).as_deref(), want, "{header}");
+        }
+    }
+}
