@@ -1,23 +1,22 @@
 FROM ubuntu:22.04
-ARG RUNNER_VERSION=2.317.0
-ARG RUNNER_ARCH="x64"
-ARG DOCKER_VERSION=26.1.4
-ARG BUILDX_VERSION=0.15.1
-ENV DEBIAN_FRONTEND=noninteractive \
-    RUNNER_MANUALLY_TRAP_SIG=1 \
-    PRINT_LOG_TO_STDOUT=1
-RUN apt-get update -y && apt-get install -y --no-install-recommends curl git jq sudo unzip ca-certificates libicu70 && rm -rf /var/lib/apt/lists/*
-RUN adduser --disabled-password --gecos "" --uid 1001 runner \
-    && groupadd docker --gid 123 \
-    && usermod -aG sudo,docker runner \
-    && echo "%sudo   ALL=(ALL:ALL) NOPASSWD:ALL" > /etc/sudoers \
-    && echo "Defaults env_keep += \"DEBIAN_FRONTEND\"" >> /etc/sudoers
-WORKDIR /home/runner
-RUN curl -fLo runner.tar.gz https://downloads.example.com/runner/v${RUNNER_VERSION}/runner-linux-${RUNNER_ARCH}-${RUNNER_VERSION}.tar.gz \
-    && tar xzf ./runner.tar.gz && rm runner.tar.gz
-RUN export TARGET=$(echo "$RUNNER_ARCH" | sed -e 's/x64/x86_64/' -e 's/arm64/aarch64/') \
-    && curl -fLo docker.tgz "https://downloads.example.com/static/stable/$TARGET/docker-${DOCKER_VERSION}.tgz" \
-    && tar zxf docker.tgz --strip-components=1 -C /usr/bin && rm docker.tgz \
-    && mkdir -p /usr/local/lib/docker/cli-plugins
-ADD --chmod=0755 https://downloads.example.com/buildx/v${BUILDX_VERSION}/buildx.linux-amd64 /usr/local/lib/docker/cli-plugins/docker-buildx
-USER runner
+ARG AGENT=2.317.0
+ARG DOCKER=26.1.4
+ARG TARGETARCH
+ENV AGENT_ALLOW_ROOT=0 \
+    AGENT_LABELS="linux,${TARGETARCH}"
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        ca-certificates curl git git-lfs jq libicu70 sudo unzip zstd \
+    && rm -rf /var/lib/apt/lists/*
+RUN useradd -m -u 2000 agent && groupadd -g 998 docker && usermod -aG docker,sudo agent \
+    && printf '%%sudo ALL=(ALL:ALL) NOPASSWD: ALL\nDefaults env_keep += "http_proxy https_proxy no_proxy"\n' > /etc/sudoers.d/agent
+WORKDIR /home/agent
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+RUN arch=$(sed -e 's/amd64/x64/' <<< "${TARGETARCH}") \
+    && curl -fsSL "https://downloads.example.com/agent/${AGENT}/agent-linux-$arch.tar.gz" | tar -xz --no-same-owner \
+    && ./bin/installdependencies.sh
+RUN arch=$(uname -m) && curl -fsSL "https://downloads.example.com/docker/${arch}/docker-${DOCKER}.tgz" \
+    | tar -xz -C /usr/local/bin --strip-components=1 docker/docker
+ADD --chmod=0755 https://downloads.example.com/buildx/linux-${TARGETARCH} /usr/local/lib/docker/cli-plugins/docker-buildx
+USER agent
+CMD ["./run.sh", "--once"]

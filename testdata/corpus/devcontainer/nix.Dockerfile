@@ -1,12 +1,16 @@
-FROM nixos/nix:2.22.1 AS build
-WORKDIR /tmp/build
+FROM nixos/nix:2.22.1 AS closure
+RUN printf 'experimental-features = nix-command flakes\nfilter-syscalls = false\n' >> /etc/nix/nix.conf
+WORKDIR /flake
 COPY flake.nix flake.lock ./
+RUN nix flake archive
 COPY . .
-RUN nix --extra-experimental-features "nix-command flakes" --option filter-syscalls false build
-RUN mkdir /tmp/nix-store-closure && cp -R $(nix-store -qR result/) /tmp/nix-store-closure
+ARG ATTRIBUTE=.#default
+RUN nix build "$ATTRIBUTE" --out-link /result \
+ && mkdir -p /root-of-image/nix/store \
+ && nix-store --query --requisites /result | xargs -I{} cp -a {} /root-of-image/nix/store/ \
+ && ln -s "$(readlink /result)/bin" /root-of-image/bin
 
 FROM scratch
-WORKDIR /app
-COPY --from=build /tmp/nix-store-closure /nix/store
-COPY --from=build /tmp/build/result /app
-CMD ["/app/bin/app"]
+COPY --from=closure /root-of-image/ /
+ENV PATH=/bin
+CMD ["program"]

@@ -1,12 +1,13 @@
 ARG VARIANT="3.12-bookworm"
-FROM mcr.example.com/devcontainers/python:0-${VARIANT}
-ARG NODE_VERSION="none"
-RUN if [ "${NODE_VERSION}" != "none" ]; then su vscode -c "umask 0002 && . /usr/local/share/nvm/nvm.sh && nvm install ${NODE_VERSION} 2>&1"; fi
-COPY requirements.txt /tmp/pip-tmp/
-RUN pip3 --disable-pip-version-check --no-cache-dir install -r /tmp/pip-tmp/requirements.txt \
-   && rm -rf /tmp/pip-tmp
-# [Optional] Uncomment to install more packages.
-# RUN apt-get update && export DEBIAN_FRONTEND=noninteractive \
-#     && apt-get -y install --no-install-recommends <your-package-list-here>
-# [Optional] global node packages
-# RUN su vscode -c "source /usr/local/share/nvm/nvm.sh && npm install -g <your-package-here>" 2>&1
+FROM python:${VARIANT}
+ARG NODE="none"
+ARG USER_NAME=coder
+RUN useradd -m -s /bin/bash "$USER_NAME" && install -d -o "$USER_NAME" /workspaces
+RUN if [ "${NODE}" != "none" ]; then su "$USER_NAME" -c "umask 0002 && curl -fsSL https://nodes.example.org/install.sh | bash -s -- '${NODE}' 2>&1"; fi
+COPY requirements*.txt /tmp/requirements/
+RUN find /tmp/requirements -name '*.txt' -exec pip install --no-cache-dir -r {} \; \
+   && rm -rf /tmp/requirements
+# Things to switch on when needed:
+# RUN apt-get update \
+#     && apt-get -y install <something>
+# USER <someone>

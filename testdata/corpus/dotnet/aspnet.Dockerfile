@@ -1,26 +1,25 @@
-FROM mcr.example.com/dotnet/aspnet:8.0 AS base
-USER app
-WORKDIR /app
+ARG FRAMEWORK=8.0
+FROM --platform=$BUILDPLATFORM mcr.example.com/dotnet/sdk:${FRAMEWORK} AS sdk
+ARG TARGETARCH CONFIGURATION=Release
+ENV DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=true
+WORKDIR /repo
+COPY Directory.Build.props Directory.Packages.props global.json ./
+COPY ["src/Shop Api/Shop.Api.csproj", "src/Shop Api/"]
+COPY ["src/Shop Domain/Shop.Domain.csproj", "src/Shop Domain/"]
+RUN dotnet restore "src/Shop Api/Shop.Api.csproj" --arch $TARGETARCH
+COPY src src
+
+FROM sdk AS test
+COPY test test
+RUN dotnet test test --logger 'trx;LogFileName=/results.trx' --filter "Category!=Slow&Category!=Db"
+
+FROM sdk AS publish
+RUN dotnet publish "src/Shop Api" -c $CONFIGURATION -a $TARGETARCH --no-restore -o /publish -p:UseAppHost=false
+
+FROM mcr.example.com/dotnet/aspnet:${FRAMEWORK}-alpine
+ENV ASPNETCORE_HTTP_PORTS=8080 DOTNET_gcServer=1
 EXPOSE 8080
-EXPOSE 8081
-
-FROM --platform=$BUILDPLATFORM mcr.example.com/dotnet/sdk:8.0 AS build
-ARG BUILD_CONFIGURATION=Release
-ARG TARGETARCH
-WORKDIR /src
-COPY ["Shop.Api/Shop.Api.csproj", "Shop.Api/"]
-COPY ["Shop.Domain/Shop.Domain.csproj", "Shop.Domain/"]
-RUN dotnet restore "./Shop.Api/Shop.Api.csproj" -a $TARGETARCH
-COPY . .
-WORKDIR "/src/Shop.Api"
-RUN dotnet build "./Shop.Api.csproj" -c $BUILD_CONFIGURATION -o /app/build
-
-FROM build AS publish
-ARG BUILD_CONFIGURATION=Release
-ARG TARGETARCH
-RUN dotnet publish "./Shop.Api.csproj" -c $BUILD_CONFIGURATION -a $TARGETARCH -o /app/publish /p:UseAppHost=false
-
-FROM base AS final
-WORKDIR /app
-COPY --from=publish /app/publish .
+COPY --from=publish /publish /srv
+WORKDIR /srv
+USER 1654
 ENTRYPOINT ["dotnet", "Shop.Api.dll"]

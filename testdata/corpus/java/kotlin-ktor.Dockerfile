@@ -1,19 +1,15 @@
-FROM gradle:8-jdk17 AS cache
-RUN mkdir -p /home/gradle/cache_home
-ENV GRADLE_USER_HOME /home/gradle/cache_home
-COPY build.gradle.* gradle.properties /home/gradle/app/
-COPY gradle /home/gradle/app/gradle
-WORKDIR /home/gradle/app
-RUN gradle clean build -i --stacktrace
+FROM gradle:8-jdk17-alpine AS jar
+ENV GRADLE_USER_HOME=/gradle GRADLE_OPTS="-Dorg.gradle.daemon=false -Dkotlin.compiler.execution.strategy=in-process"
+WORKDIR /service
+# dependencies are those of an empty project with the same build files
+COPY *.kts gradle.properties ./
+COPY gradle/*.toml gradle/
+RUN mkdir -p src/main/kotlin && echo 'fun main() = println("empty")' > src/main/kotlin/Main.kt && gradle -q shadowJar
+COPY src src
+RUN gradle -q clean test shadowJar && cp build/libs/*-all.jar /service.jar
 
-FROM gradle:8-jdk17 AS build
-COPY --from=cache /home/gradle/cache_home /home/gradle/.gradle
-COPY . /usr/src/app/
-WORKDIR /usr/src/app
-RUN gradle buildFatJar --no-daemon
-
-FROM amazoncorretto:17 AS runtime
+FROM amazoncorretto:17-alpine
+COPY --from=jar /service.jar /service.jar
+USER 405:100
 EXPOSE 8080
-RUN mkdir /app
-COPY --from=build /usr/src/app/build/libs/*.jar /app/ktor.jar
-ENTRYPOINT ["java","-jar","/app/ktor.jar"]
+ENTRYPOINT ["java", "-XX:+UseZGC", "-jar", "/service.jar"]

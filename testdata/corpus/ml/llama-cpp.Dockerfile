@@ -1,31 +1,27 @@
-ARG UBUNTU_VERSION=24.04
-FROM ubuntu:$UBUNTU_VERSION AS build
+ARG UBUNTU=24.04
+FROM ubuntu:$UBUNTU AS compile
 ARG TARGETARCH
-ARG GGML_CPU_ARM_ARCH=armv8-a
-RUN apt-get update && apt-get install -y build-essential cmake git libcurl4-openssl-dev
-WORKDIR /app
-COPY . .
-RUN if [ "$TARGETARCH" = "amd64" ]; then \
-        cmake -S . -B build -DGGML_NATIVE=OFF -DGGML_BACKEND_DL=ON -DGGML_CPU_ALL_VARIANTS=ON; \
-    elif [ "$TARGETARCH" = "arm64" ]; then \
-        cmake -S . -B build -DGGML_NATIVE=OFF -DGGML_CPU_ARM_ARCH=${GGML_CPU_ARM_ARCH}; \
-    else \
-        echo "architecture '$TARGETARCH' is not known"; exit 1; \
-    fi && cmake --build build -j $(nproc)
-RUN mkdir -p /app/lib && find build -name "*.so" -exec cp {} /app/lib \;
+RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates cmake g++ git ninja-build
+ADD https://git.example.org/ml/inference.git#b3259 /engine
+WORKDIR /engine
+RUN options="-DNATIVE=OFF"; \
+    if [ "$TARGETARCH" = arm64 ]; then options="$options -DARM_ARCH=armv8.2-a+dotprod"; \
+    elif [ "$TARGETARCH" != amd64 ]; then echo "slow on '$TARGETARCH'" >&2; fi; \
+    cmake -G Ninja -B out $options && ninja -C out
+RUN find out -name '*.so*' -exec install -D -t /dist/lib {} + ; install -D -t /dist/bin out/bin/*
 
-FROM ubuntu:$UBUNTU_VERSION AS base
-RUN apt-get update && apt-get install -y libgomp1 curl && apt autoremove -y && apt clean -y && rm -rf /tmp/* /var/tmp/* && find /var/cache/apt/archives /var/lib/apt/lists -not -name lock -type f -delete
-COPY --from=build /app/lib/ /app
+FROM ubuntu:$UBUNTU AS common
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+COPY --from=compile /dist/lib /usr/local/lib
+RUN ldconfig
 
-FROM base AS light
-COPY --from=build /app/build/bin/cli /app/
-WORKDIR /app
-ENTRYPOINT [ "/app/cli" ]
+FROM common AS chat
+COPY --from=compile /dist/bin/chat /usr/local/bin/
+ENTRYPOINT [ "chat" ]
 
-FROM base AS server
-ENV LLAMA_ARG_HOST=0.0.0.0
-COPY --from=build /app/build/bin/server /app/
-WORKDIR /app
-HEALTHCHECK CMD [ "curl", "-f", "http://localhost:8080/health" ]
-ENTRYPOINT [ "/app/server" ]
+FROM common AS serve
+COPY --from=compile /dist/bin/serve /usr/local/bin/
+ENV ENGINE_HOST=0.0.0.0 ENGINE_THREADS=
+EXPOSE 8080
+ENTRYPOINT [ "serve" ]
+CMD [ "--model", "/models/default.gguf", "--ctx-size", "4096" ]

@@ -1,10 +1,13 @@
-FROM python:3.11-slim AS deps
-COPY dist/src.app/deps@pex.pex /deps.pex
-RUN PEX_TOOLS=1 /usr/local/bin/python3.11 /deps.pex venv --scope=deps --compile /bin/app
-FROM python:3.11-slim AS srcs
-COPY dist/src.app/srcs@pex.pex /srcs.pex
-RUN PEX_TOOLS=1 /usr/local/bin/python3.11 /srcs.pex venv --scope=srcs --compile /bin/app
-FROM python:3.11-slim
-ENTRYPOINT ["/bin/app/pex"]
-COPY --from=deps /bin/app /bin/app
-COPY --from=srcs /bin/app /bin/app
+# Dependencies and sources of one PEX as two layers; both files are made outside.
+ARG PYTHON=3.11
+FROM python:${PYTHON}-slim AS unpack
+ENV PEX_TOOLS=1
+COPY dist/services/orders/*.pex /pex/
+RUN for scope in deps srcs; do \
+      "python${PYTHON:-3}" "/pex/$scope.pex" venv --scope=$scope --compile "/venv-$scope/app"; \
+    done
+
+FROM python:${PYTHON}-slim
+COPY --from=unpack /venv-deps /opt
+COPY --from=unpack /venv-srcs /opt
+ENTRYPOINT ["/opt/app/pex"]

@@ -1,22 +1,20 @@
-FROM oven/bun:1.1 AS base
-WORKDIR /usr/src/app
+FROM oven/bun:1.1-alpine AS bun
+WORKDIR /service
+COPY package.json bun.lockb bunfig.toml ./
 
-FROM base AS install
-RUN mkdir -p /temp/dev /temp/prod
-COPY package.json bun.lockb /temp/dev/
-RUN cd /temp/dev && bun install --frozen-lockfile
-COPY package.json bun.lockb /temp/prod/
-RUN cd /temp/prod && bun install --frozen-lockfile --production
+FROM bun AS production
+RUN --mount=type=cache,target=/root/.bun/install/cache bun install --production --frozen-lockfile
 
-FROM base AS prerelease
-COPY --from=install /temp/dev/node_modules node_modules
-COPY . .
-ENV NODE_ENV=production
-RUN bun test && bun run build --minify
+FROM bun AS bundle
+RUN --mount=type=cache,target=/root/.bun/install/cache bun install --frozen-lockfile
+COPY tsconfig.json .
+COPY src src
+RUN bun test --bail \
+ && bun build src/main.ts --target=bun --minify --sourcemap=external --outdir=/bundle
 
-FROM base AS release
-COPY --from=install /temp/prod/node_modules node_modules
-COPY --from=prerelease /usr/src/app/index.js .
-USER bun
+FROM oven/bun:1.1-distroless
+COPY --from=production /service/node_modules /service/node_modules
+COPY --from=bundle /bundle /service
+WORKDIR /service
 EXPOSE 3000/tcp
-ENTRYPOINT [ "bun", "run", "index.js" ]
+CMD [ "main.js" ]

@@ -1,34 +1,32 @@
 # check=skip=SecretsUsedInArgOrEnv;error=true
-FROM node:20-alpine AS base
-
-# Install what is needed, by whichever lock file there is
-FROM base AS deps
-RUN apk add --no-cache libc6-compat
-WORKDIR /app
-COPY package.json yarn.lock* package-lock.json* pnpm-lock.yaml* ./
-RUN \
-  if [ -f pnpm-lock.yaml ]; then corepack enable pnpm && pnpm i --frozen-lockfile; \
-  elif [ -f yarn.lock ]; then yarn --frozen-lockfile; \
-  elif [ -f package-lock.json ]; then npm ci; \
-  else echo "no lock file" && exit 1; \
-  fi
-
-FROM base AS builder
-WORKDIR /app
-COPY --from=deps /app/node_modules ./node_modules
-COPY . .
+FROM node:20-alpine AS node
 ENV NEXT_TELEMETRY_DISABLED 1
-ARG SENTRY_AUTH_TOKEN
-RUN npm run build
+RUN apk add --no-cache libc6-compat
+WORKDIR /site
 
-FROM base AS runner
-WORKDIR /app
-ENV NODE_ENV=production HOSTNAME="0.0.0.0" PORT=3000
-RUN addgroup --system --gid 1001 nodejs && adduser --system --uid 1001 next
-RUN mkdir .next && chown next:nodejs .next
-COPY --from=builder /app/public ./public
-COPY --from=builder --chown=next:nodejs /app/.next/standalone ./
-COPY --from=builder --chown=next:nodejs /app/.next/static ./.next/static
-USER next
-EXPOSE 3000
+FROM node AS modules
+COPY package.json yarn.lock* package-lock.json* pnpm-lock.yaml* ./
+RUN set -e; \
+    for lock in *lock*; do \
+      case "$lock" in \
+        package-lock.json) exec npm ci ;; \
+        yarn.lock)         exec yarn install --immutable ;; \
+        pnpm-lock.yaml)    corepack enable; exec pnpm install --frozen-lockfile ;; \
+      esac; \
+    done; \
+    echo "none of the lock files is there" >&2; exit 1
+
+FROM modules AS compile
+COPY . .
+ARG UPLOAD_AUTH_TOKEN
+RUN npx next build
+
+FROM node
+RUN adduser -S -u 3001 site && install -d -o site .next/cache
+COPY --from=compile --chown=3001 /site/.next/standalone ./
+COPY --from=compile --chown=3001 /site/.next/static .next/static
+COPY --from=compile /site/public public
+ENV NODE_ENV=production PORT=3000 HOSTNAME=::
+USER site
+EXPOSE $PORT
 CMD ["node", "server.js"]

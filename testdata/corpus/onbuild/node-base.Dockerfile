@@ -1,9 +1,10 @@
 FROM node:20-alpine
-RUN mkdir -p /usr/src/app
-WORKDIR /usr/src/app
-ONBUILD ARG NODE_ENV
+WORKDIR /service
+RUN chown node /service
+ONBUILD ARG NODE_ENV=production
 ONBUILD ENV NODE_ENV $NODE_ENV
-ONBUILD COPY package.json package-lock.json* /usr/src/app/
-ONBUILD RUN npm install && npm cache clean --force
-ONBUILD COPY . /usr/src/app
-CMD [ "npm", "start" ]
+ONBUILD COPY --chown=node package*.json ./
+ONBUILD RUN --mount=type=cache,target=/root/.npm npm ci ${NPM_FLAGS:-}
+ONBUILD COPY --chown=node . .
+ONBUILD USER node
+CMD [ "node", "." ]

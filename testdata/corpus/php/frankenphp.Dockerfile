@@ -1,26 +1,22 @@
-FROM dunglas/frankenphp:1-php8.3 AS base
-WORKDIR /app
-VOLUME /app/var/
-RUN install-php-extensions @composer apcu intl opcache zip
-ENV COMPOSER_ALLOW_SUPERUSER=1 PHP_INI_SCAN_DIR=":$PHP_INI_DIR/app.conf.d"
-COPY --link frankenphp/conf.d/10-app.ini $PHP_INI_DIR/app.conf.d/
-COPY --link --chmod=755 frankenphp/docker-entrypoint.sh /usr/local/bin/docker-entrypoint
-ENTRYPOINT ["docker-entrypoint"]
-HEALTHCHECK --start-period=60s CMD curl -f http://localhost:2019/metrics || exit 1
-CMD [ "frankenphp", "run", "--config", "/etc/caddy/Caddyfile" ]
+FROM dunglas/frankenphp:1-php8.3 AS common
+RUN install-php-extensions apcu intl pdo_pgsql @composer
+WORKDIR /srv
+ENV SERVER_NAME=:80 PHP_INI_SCAN_DIR=":/srv/ini"
+COPY --link docker/ini/ ini/
+COPY --link --chmod=a+x docker/start /usr/local/bin/
+VOLUME /srv/var
+ENTRYPOINT ["start"]
 
-FROM base AS dev
-ENV APP_ENV=dev XDEBUG_MODE=off
-RUN install-php-extensions xdebug
-CMD [ "frankenphp", "run", "--config", "/etc/caddy/Caddyfile", "--watch" ]
+FROM common AS development
+ENV APP_ENV=dev
+RUN install-php-extensions xdebug && cp "$PHP_INI_DIR"/php.ini-development "$PHP_INI_DIR"/php.ini || :
+CMD [ "frankenphp", "php-server", "--watch" ]
 
-FROM base AS prod
-ENV APP_ENV=prod FRANKENPHP_CONFIG="import worker.Caddyfile"
-COPY --link composer.* symfony.* ./
-RUN set -eux; \
-	composer install --no-cache --prefer-dist --no-dev --no-autoloader --no-scripts --no-progress
-COPY --link --exclude=frankenphp/ . ./
-RUN set -eux; \
-	mkdir -p var/cache var/log; \
-	composer dump-autoload --classmap-authoritative --no-dev; \
-	chmod +x bin/console; sync
+FROM common AS production
+ENV APP_ENV=prod FRANKENPHP_CONFIG="worker ./public/index.php 8"
+COPY --link composer.json composer.lock ./
+RUN --mount=type=cache,target=/root/.composer composer install --no-dev --no-scripts --prefer-dist
+COPY --link --exclude=docker/ --exclude=tests/ . .
+RUN composer dump-autoload --classmap-authoritative && php bin/console cache:warmup
+HEALTHCHECK --start-period=30s --start-interval=1s CMD ["curl", "-f", "http://localhost:2019/config/"]
+CMD [ "frankenphp", "php-server" ]

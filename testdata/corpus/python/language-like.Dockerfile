@@ -1,39 +1,27 @@
-FROM buildpack-deps:bookworm
-ENV PATH /opt/python/bin:$PATH
-ENV LANG C.UTF-8
-RUN apt-get update && apt-get install -y --no-install-recommends libbluetooth-dev tk-dev uuid-dev && rm -rf /var/lib/apt/lists/*
-ENV SIGNER 7169605F62C751356D054A26A821E680E5FA6305
+# An interpreter from source, without what only its own developers need.
+FROM buildpack-deps:bookworm AS compile
 ENV RELEASE 3.12.4
+WORKDIR /usr/src/python
 RUN set -eux; \
 	\
-	wget -O p.tar.xz "https://www.example.org/ftp/python/${RELEASE%%[a-z]*}/Python-$RELEASE.tar.xz"; \
-	wget -O p.tar.xz.asc "https://www.example.org/ftp/python/${RELEASE%%[a-z]*}/Python-$RELEASE.tar.xz.asc"; \
-	home="$(mktemp -d)"; \
-	gpg --homedir "$home" --keyserver hkps://keys.example.org --recv-keys "$SIGNER"; \
-	gpg --homedir "$home" --verify p.tar.xz.asc p.tar.xz; \
-	rm -r "$home" p.tar.xz.asc; \
-	mkdir -p /tmp/python && tar -C /tmp/python --strip-components=1 -xJf p.tar.xz && rm p.tar.xz; \
+	base="https://www.example.org/python/${RELEASE%%[a-z]*}"; \
+	wget -q "$base/Python-$RELEASE.tar.xz" "$base/Python-$RELEASE.tar.xz.asc"; \
+	gpg --keyserver hkps://keys.example.org --recv-keys 7169605F62C751356D054A26A821E680E5FA6305; \
+	gpg --verify ./*.asc ./*.xz; \
+	tar -xf ./*.xz --strip-components=1; \
 	\
-	cd /tmp/python; \
-	flags="$(dpkg-buildflags --get CFLAGS)"; \
-	./configure \
-		--prefix=/opt/python \
-		--enable-optimizations \
-		--enable-shared \
-		--with-lto \
-		--with-ensurepip=no \
-	; \
-	make -j "$(nproc)" "EXTRA_CFLAGS=${flags:-} -fno-semantic-interposition" "PROFILE_TASK=-m test --pgo -x test_asyncio"; \
-	# the rpath replaces an entry in ld.so.conf
-	make -j "$(nproc)" LDFLAGS="-Wl,-rpath='\$\$ORIGIN/../lib'" python; \
-	make install; \
-	cd / && rm -rf /tmp/python; \
-	find /opt/python -depth \
-		\( \
-			\( -type d -a \( -name test -o -name tests -o -name idle_test \) \) \
-			-o \( -type f -a \( -name '*.pyc' -o -name '*.a' \) \) \
-		\) -exec rm -rf '{}' + \
-	; \
-	for name in python pip pydoc; do ln -sfv "${name}3" "/opt/python/bin/$name"; done; \
-	python3 -c 'import ssl, sqlite3, sys; print(sys.version.split()[0])'
-CMD ["python3"]
+	hardening="$(dpkg-buildflags --get CFLAGS)"; \
+	./configure --prefix=/opt/python --enable-optimizations --enable-shared --with-lto --without-ensurepip; \
+	# the loader finds the library beside the program: "$ORIGIN" must pass make and the shell
+	make -j "$(nproc)" "EXTRA_CFLAGS=${hardening:-} -fno-plt" LDFLAGS="-Wl,-rpath='\$\$ORIGIN/../lib'"; \
+	make install DESTDIR=/stage; \
+	cd /stage/opt/python; \
+	find . \( -name test -o -name tests -o -name idlelib \) -type d -prune -exec rm -r {} +; \
+	find . -type f \( -name '*.a' -o -name '*.py[co]' \) -delete
+
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends libffi8 libsqlite3-0 libssl3 netbase tzdata && rm -rf /var/lib/apt/lists/*
+COPY --from=compile /stage/ /
+ENV PATH=/opt/python/bin:$PATH LANG=C.UTF-8
+RUN cd /opt/python/bin && for name in python pydoc; do ln -s "${name}3" "$name"; done && python -c 'import ssl, sys; print(sys.version.split()[0], ssl.OPENSSL_VERSION)'
+CMD ["python"]

@@ -1,34 +1,25 @@
 # syntax=docker/dockerfile:1
-ARG RUST_VERSION=1.79.0
-ARG APP_NAME=ledger
+ARG RUST=1.79.0
+ARG BINARY=ledger
 
-FROM rust:${RUST_VERSION}-alpine AS build
-ARG APP_NAME
-WORKDIR /app
-RUN apk add --no-cache clang lld musl-dev git
-RUN --mount=type=bind,source=src,target=src \
-    --mount=type=bind,source=Cargo.toml,target=Cargo.toml \
-    --mount=type=bind,source=Cargo.lock,target=Cargo.lock \
-    --mount=type=cache,target=/app/target/ \
-    --mount=type=cache,target=/usr/local/cargo/git/db \
-    --mount=type=cache,target=/usr/local/cargo/registry/ \
+FROM rust:${RUST}-alpine AS compile
+ARG BINARY
+RUN apk add --no-cache lld musl-dev
+WORKDIR /ledger
+RUN --mount=type=bind,target=/ledger,rw \
+    --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/usr/local/cargo/git/db,sharing=locked \
+    --mount=type=cache,target=/target,id=target-${TARGETARCH:-host} \
     <<EOF
 set -e
-cargo build --locked --release
-cp ./target/release/$APP_NAME /bin/server
+cargo build --locked --release --target-dir /target --bin $BINARY
+install -D -m 0755 /target/release/$BINARY /out/$BINARY
 EOF
 
-FROM alpine:3.20 AS final
-ARG UID=10001
-RUN adduser \
-    --disabled-password \
-    --gecos "" \
-    --home "/nonexistent" \
-    --shell "/sbin/nologin" \
-    --no-create-home \
-    --uid "${UID}" \
-    appuser
-USER appuser
-COPY --from=build /bin/server /bin/
+FROM alpine:3.20
+ARG BINARY
+RUN adduser -D -H -s /sbin/nologin -u 4711 ledger
+COPY --from=compile /out/${BINARY} /usr/bin/ledger
+USER ledger
 EXPOSE 8000
-CMD ["/bin/server"]
+CMD ["ledger", "serve"]

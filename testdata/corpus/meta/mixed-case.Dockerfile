@@ -1,0 +1,6 @@
+From alpine:3.20 As Builder
+Run echo mixed > /x
+fRoM scratch
+Copy --from=BUILDER /x /x
+cOpY --From=builder /x /y
+Cmd ["/x"]

@@ -1,0 +1,9 @@
+FROM --platform=linux/arm64/v8 debian:bookworm-slim AS arm
+FROM --platform=linux/386 debian:bookworm-slim AS x86
+FROM --platform=linux/riscv64 alpine:3.20 AS riscv
+FROM --platform=linux/s390x alpine:3.20 AS z
+FROM --platform=linux/amd64 alpine:3.20
+COPY --from=arm /etc/debian_version /v/arm
+COPY --from=x86 /etc/debian_version /v/386
+COPY --from=riscv /etc/alpine-release /v/riscv64
+COPY --from=z /etc/alpine-release /v/s390x
