@@ -20,8 +20,8 @@ pub use run::{Finished, drive, run, tell};
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_field_names, reason = "the names are those of the flags")]
 pub struct BuildArgs {
-    /// Build context: a directory, or `-` for a Dockerfile on standard input with no files
-    #[arg(value_name = "PATH | -", allow_hyphen_values = false)]
+    /// Build context: a directory, a git or HTTP URL, or `-` for a tar or a Dockerfile on standard input
+    #[arg(value_name = "PATH | URL | -", allow_hyphen_values = false)]
     pub context: Option<String>,
     /// Dockerfile, relative to the current directory, or `-` [default: PATH/Dockerfile]
     #[arg(short, long, value_name = "PATH")]

@@ -1,6 +1,8 @@
 //! `cooper ci github`: what action.yml runs. Inputs come as `INPUT_*` variables.
 
+use std::fs::File;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
@@ -57,25 +59,30 @@ fn github(global: &Global) -> Result<(), Failure> {
         let mut finished = build::drive(&session, request, renderer).await?;
         build::tell(&mut finished);
         report(&args, &finished, &token)?;
-        finished.result.map(|_| ())
+        let outcome = finished.result?;
+        ui::print(&format!("{} {}\n", outcome.config_digest, outcome.names.join(" ")))
     })
 }
 
-/// Secrets given by value, in files that only we can read and that are gone when the build is over.
-fn secret_files(inputs: &Inputs) -> Result<Vec<(String, tempfile::NamedTempFile)>, Failure> {
+/// Secrets given by value, in files without a name: nobody else can open them, and they are gone however we end.
+fn secret_files(inputs: &Inputs) -> Result<Vec<(String, File)>, Failure> {
     let broken = |e: std::io::Error| Failure::new(Kind::Config, format!("cannot keep a secret: {e}"));
     let mut files = Vec::new();
     for secret in &inputs.secrets {
-        let mut file = tempfile::Builder::new().prefix("cooper-secret-").tempfile().map_err(broken)?;
+        let mut file = tempfile::tempfile().map_err(broken)?;
         file.write_all(secret.value.as_bytes()).map_err(broken)?;
         files.push((secret.id.clone(), file));
     }
     Ok(files)
 }
 
-fn flags(inputs: &Inputs, files: &[(String, tempfile::NamedTempFile)]) -> Result<BuildArgs, Failure> {
-    let secrets =
-        files.iter().map(|(id, file)| inputs::secret_flag(id, "src", &file.path().to_string_lossy()));
+/// A path that leads this process to an open file.
+fn path_of(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn flags(inputs: &Inputs, files: &[(String, File)]) -> Result<BuildArgs, Failure> {
+    let secrets = files.iter().map(|(id, file)| inputs::secret_flag(id, "src", &path_of(file)));
     let words = ["cooper", "build"].map(str::to_owned).into_iter().chain(secrets).chain(inputs.words.clone());
     let cli = Cli::try_parse_from(words).map_err(|e| {
         let text = e.to_string();
@@ -169,11 +176,9 @@ mod tests {
         assert_eq!(args.build_args, ["X=--push"]);
         assert_eq!(args.context.as_deref(), Some("-dir"));
         assert!(!args.push, "a value cannot pose as a flag");
-        let path = files[0].1.path().to_owned();
+        let path = path_of(&files[0].1);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "hunter2");
-        assert_eq!(args.secrets, [format!("id=s,src={}", path.display())]);
-        drop(files);
-        assert!(!path.exists());
+        assert_eq!(args.secrets, [format!("id=s,src={path}")]);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The context argument and `--file`: what is read from where.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use cooper_builder::request::{ContextSource, DockerfileSource};
+use cooper_builder::request::{ARCHIVE_HEAD_BYTES, ArchiveStream, ContextSource, DockerfileSource, is_archive};
 
 use crate::failure::Failure;
 
@@ -26,44 +26,62 @@ pub fn resolve(
         ("-", Some("-")) => {
             Err(Failure::usage("invalid argument: can't use stdin for both build context and dockerfile"))
         }
-        ("-", Some(_)) => {
-            Err(Failure::usage("ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles"))
-        }
-        ("-", None) => {
-            let text = read_all(stdin)?;
-            if is_archive(&text) {
+        ("-", file) => {
+            let head = read_head(stdin)?;
+            if is_archive(&head) {
+                // What `stdin` has buffered is behind every handle of it.
+                let stream = ArchiveStream::new(Cursor::new(head).chain(std::io::stdin()));
+                return Ok((ContextSource::Tar(stream), file.map(|f| DockerfileSource::Path(PathBuf::from(f)))));
+            }
+            if file.is_some() {
                 return Err(Failure::usage(
-                    "a tar archive on standard input as context is not supported yet",
+                    "ambiguous Dockerfile source: both stdin and flag correspond to Dockerfiles",
                 ));
             }
+            let text = read_all(&mut Cursor::new(head).chain(stdin))?;
             Ok((ContextSource::Empty, Some(DockerfileSource::Text(text))))
         }
         (path, file) => {
-            let directory = directory(path)?;
+            let context = place(path)?;
             let dockerfile = match file {
                 None => None,
                 Some("-") => Some(DockerfileSource::Text(read_all(stdin)?)),
                 Some(file) => Some(DockerfileSource::Path(PathBuf::from(file))),
             };
-            Ok((ContextSource::Directory(directory), dockerfile))
+            Ok((context, dockerfile))
         }
     }
 }
 
-fn directory(path: &str) -> Result<PathBuf, Failure> {
-    const REMOTE: [&str; 6] = ["http://", "https://", "git://", "ssh://", "git@", "github.com/"];
+/// A directory, or else something on the network.
+fn place(path: &str) -> Result<ContextSource, Failure> {
     let local = Path::new(path);
     match std::fs::metadata(local) {
-        Ok(found) if found.is_dir() => Ok(local.to_owned()),
-        Ok(_) => Err(Failure::user(format!("unable to prepare context: path {path:?} is not a directory"))),
-        Err(_) if REMOTE.iter().any(|start| path.starts_with(start)) => {
-            Err(Failure::usage(format!("a git or HTTP URL as context is not supported yet: {path}")))
+        Ok(found) if found.is_dir() => return Ok(ContextSource::Directory(local.to_owned())),
+        Ok(_) => {
+            return Err(Failure::user(format!("unable to prepare context: path {path:?} is not a directory")));
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(Failure::user(format!("unable to prepare context: path {path:?} not found")))
-        }
-        Err(e) => Err(Failure::user(format!("unable to prepare context: path {path:?}: {e}"))),
+        Err(_) => {}
     }
+    if let Some(remote) = ContextSource::remote(path) {
+        return Ok(remote);
+    }
+    match std::fs::metadata(local) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Failure::user(format!("unable to prepare context: path {path:?}: {e}")))
+        }
+        _ => Err(Failure::user(format!("unable to prepare context: path {path:?} not found"))),
+    }
+}
+
+/// As much as tells an archive from a Dockerfile.
+fn read_head(stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
+    let mut head = Vec::new();
+    stdin
+        .take(ARCHIVE_HEAD_BYTES as u64)
+        .read_to_end(&mut head)
+        .map_err(|e| Failure::user(format!("cannot read standard input: {e}")))?;
+    Ok(head)
 }
 
 fn read_all(stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
@@ -76,12 +94,6 @@ fn read_all(stdin: &mut dyn Read) -> Result<Vec<u8>, Failure> {
         return Err(Failure::user("the Dockerfile on standard input is larger than 16 MiB"));
     }
     Ok(text)
-}
-
-/// Compressed data or a tar, judged as BuildKit does.
-fn is_archive(bytes: &[u8]) -> bool {
-    const MAGIC: [&[u8]; 3] = [b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0"];
-    MAGIC.iter().any(|magic| bytes.starts_with(magic)) || bytes.get(257..262) == Some(b"ustar")
 }
 
 #[cfg(test)]
@@ -108,23 +120,23 @@ mod tests {
         );
         assert_eq!(with(Some("."), Some("-"), b"FROM x").unwrap(), (here(), text()));
         assert_eq!(with(Some("-"), None, b"FROM x").unwrap(), (ContextSource::Empty, text()));
+        let git = ContextSource::Git("https://x.test/y.git#main".into());
+        assert_eq!(with(Some("https://x.test/y.git#main"), None, b"").unwrap(), (git, None));
+        let (context, file) = with(Some("-"), Some("in/it"), b"\x1f\x8b\x08\0").unwrap();
+        assert!(matches!(context, ContextSource::Tar(_)));
+        assert_eq!(file, Some(DockerfileSource::Path("in/it".into())));
     }
 
     #[test]
     fn refusals_are_buildkits() {
-        let mut tar = vec![0; 512];
-        tar[257..262].copy_from_slice(b"ustar");
         type Case<'a> = (Option<&'a str>, Option<&'a str>, &'a [u8], &'a str);
-        let table: [Case<'_>; 9] = [
+        let table: [Case<'_>; 6] = [
             (None, None, b"", "please specify build context"),
             (Some("-"), Some("-"), b"", "can't use stdin for both"),
             (Some("-"), Some("x"), b"", "ambiguous Dockerfile source"),
             (Some("/no/such"), None, b"", "unable to prepare context: path \"/no/such\" not found"),
             (Some("/dev/null"), None, b"", "is not a directory"),
-            (Some("https://x/y.git"), None, b"", "not supported yet"),
             (Some("."), Some("https://x/Dockerfile"), b"", "not supported yet"),
-            (Some("-"), None, &tar, "tar archive"),
-            (Some("-"), None, b"\x1f\x8b\x08\0", "tar archive"),
         ];
         for (context, file, stdin, want) in table {
             let got = with(context, file, stdin).unwrap_err();
