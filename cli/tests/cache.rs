@@ -36,7 +36,8 @@ fn a_second_build_does_nothing_and_asks_no_registry() {
     let base = registry.image("base:1");
     context.build(["--push", "-t", &base, testdata("nginx-like").to_str().unwrap()]).expect_success();
     let other = Context::new("offline-derived");
-    let dockerfile = format!("FROM {base}\nRUN echo one > /one\nCOPY data /data\nRUN cat /data/file > /two\n");
+    let dockerfile =
+        format!("FROM {base}\nRUN echo one > /one\nCOPY data /data\nRUN cat /data/file > /two\n");
     other.write("app/Dockerfile", dockerfile);
     let file = other.write("app/data/file", "content\n");
     let project = other.dir().join("app");
@@ -70,7 +71,9 @@ fn a_miss_says_what_changed() {
     export(&context, &["--build-arg", "X=1"], &project, "o1");
     context.write("app/b.txt", "other");
     let copy = export(&context, &["--build-arg", "X=1"], &project, "o2");
-    let line = |output: &Output, word: &str| output.stderr.lines().any(|l| l.contains("(changed: ") && l.contains(word));
+    let line = |output: &Output, word: &str| {
+        output.stderr.lines().any(|l| l.contains("(changed: ") && l.contains(word))
+    };
     assert!(line(&copy, "b.txt"), "the changed file is named: {copy}");
     let argument = export(&context, &["--build-arg", "X=2"], &project, "o3");
     assert!(line(&argument, "X"), "the changed argument is named: {argument}");
@@ -87,7 +90,9 @@ fn equal_content_keeps_later_steps_cached() {
     }
     let context = Context::new("equal");
     let text = |comment: &str| {
-        format!("FROM busybox AS made\nRUN echo same > /file && : {comment}\nFROM busybox\nCOPY --from=made /file /\nRUN cat /file\n")
+        format!(
+            "FROM busybox AS made\nRUN echo same > /file && : {comment}\nFROM busybox\nCOPY --from=made /file /\nRUN cat /file\n"
+        )
     };
     let project = context.write("app/Dockerfile", text("one"));
     let project = project.parent().unwrap();
@@ -187,7 +192,10 @@ fn stages_that_nobody_needs_are_not_built() {
     export(&context, &[], project, "all");
     let early = export(&context, &["--target", "early"], project, "early");
     assert_eq!(counts(&early).1, 0, "{early}");
-    assert_eq!((read(&context, "all/file"), read(&context, "early/file")), ("late\n".into(), "early\n".into()));
+    assert_eq!(
+        (read(&context, "all/file"), read(&context, "early/file")),
+        ("late\n".into(), "early\n".into())
+    );
 }
 
 /// Files of a stopped build's own are not in the way, and prune takes all.

@@ -48,7 +48,11 @@ impl Running {
 
     /// No process, no mount, and the store works.
     fn nothing_is_left(self) {
-        assert!(wait_for(PATIENCE, || processes_with(&self.marker).is_empty()), "{:?}", processes_with(&self.marker));
+        assert!(
+            wait_for(PATIENCE, || processes_with(&self.marker).is_empty()),
+            "{:?}",
+            processes_with(&self.marker)
+        );
         let store = self.context.store().display().to_string();
         assert!(wait_for(PATIENCE, || processes_with(&store).is_empty()), "{:?}", processes_with(&store));
         assert!(wait_for(PATIENCE, || mounts_with(&store).is_empty()), "{:?}", mounts_with(&store));

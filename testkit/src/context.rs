@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::command::{Output, program};
-use crate::testdata;
+use crate::{is_root, testdata};
 
 /// A test's own place; gone when dropped.
 #[derive(Debug)]
@@ -70,6 +70,17 @@ impl Context {
         let mut command = self.command(["build", "--progress=plain", "--build-context", &base]);
         command.args(arguments);
         command
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        // Files of subordinate ids are out of reach for anybody but the user's own namespaces.
+        if !is_root() && self.store().exists() {
+            let _ = Output::of(
+                program("unshare").args(["--map-auto", "--map-root-user", "rm", "-rf"]).arg(self.store()),
+            );
+        }
     }
 }
 

@@ -6,13 +6,18 @@
 
 mod command;
 mod context;
+mod engine;
+mod observe;
 mod registry;
 mod unprivileged;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 pub use command::{Output, find_program, program};
 pub use context::{Context, cooper_binary};
+pub use engine::{Bundle, Dockerd, Podman, tool};
+pub use observe::{mounts_with, processes_with, wait_for};
 pub use registry::{PASSWORD, Registry, USER};
 pub use unprivileged::Unprivileged;
 
@@ -23,9 +28,22 @@ pub fn testdata(name: &str) -> PathBuf {
     path
 }
 
-/// The root of the repository.
+/// The root of the repository: COOPER_WORKSPACE (for users who cannot read it: a copy), or where this was compiled.
 pub fn workspace() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("testkit/ stands in the workspace")
+    static COPY: LazyLock<Option<PathBuf>> =
+        LazyLock::new(|| std::env::var_os("COOPER_WORKSPACE").map(PathBuf::from));
+    let compiled =
+        || Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("testkit/ stands in the workspace");
+    COPY.as_deref().unwrap_or_else(compiled)
+}
+
+/// Whether `cooper` can run steps on this machine; says why not.
+pub fn can_build() -> bool {
+    let doctor = Context::new("doctor").run(["doctor"]);
+    if !doctor.success() {
+        skip(&format!("steps cannot run here: {doctor}"));
+    }
+    doctor.success()
 }
 
 /// Whether this process is root.

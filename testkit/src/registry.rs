@@ -82,6 +82,14 @@ impl Registry {
         format!("{}/{name}", self.address)
     }
 
+    /// How many requests of this method had `part` in their path.
+    pub fn requests(&self, method: &str, part: &str) -> usize {
+        let start = format!("] \"{method} /v2/");
+        let log = self.log();
+        let paths = log.lines().filter_map(|line| line.split_once(&start)?.1.split(' ').next());
+        paths.filter(|path| path.contains(part)).count()
+    }
+
     /// What the registry wrote.
     pub fn log(&self) -> String {
         read_log(self.directory.path())
@@ -130,11 +138,12 @@ fn launch(binary: &Path, directory: &Path, config: &str) -> Child {
     let file = directory.join("config.yml");
     std::fs::write(&file, config).expect("the directory is ours");
     let log = std::fs::File::create(directory.join("log")).expect("the directory is ours");
+    let requests = log.try_clone().expect("it is open");
     program(binary)
         .arg("serve")
         .arg(&file)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(requests)
         .stderr(log)
         .spawn()
         .unwrap_or_else(|e| panic!("cannot start {}: {e}", binary.display()))
