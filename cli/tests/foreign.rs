@@ -52,12 +52,19 @@ fn arm64_root(context: &Context) -> Option<PathBuf> {
         "--variant=extract",
         "--include=busybox-static,base-files",
     ]);
-    let made = Output::of(command.arg("stable").arg(&root));
+    let made = Output::of(command.arg(suite()).arg(&root));
     if made.success() {
         return Some(root);
     }
     skip(&format!("no arm64 root could be made from the package mirror: {}", made.stderr.trim()));
     None
+}
+
+/// The machine's own Debian release, whose packages its mirror has.
+fn suite() -> String {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
+    name.unwrap_or("stable").trim_matches('"').to_owned()
 }
 
 #[test]
