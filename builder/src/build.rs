@@ -12,7 +12,7 @@ use cooper_oci::{ImageConfig, Platform};
 
 use crate::assemble::finish_config;
 use crate::cancel::CancelToken;
-use crate::context::{Context, StatIndex};
+use crate::context::{Context, StatIndex, main_context};
 use crate::error::{BuildError, DockerfileText, Kind};
 use crate::event::{Event, EventSender};
 use crate::export;
@@ -24,7 +24,7 @@ use crate::solver::Build;
 use crate::task;
 
 /// A Dockerfile larger than this is refused.
-const MAX_DOCKERFILE_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_DOCKERFILE_BYTES: u64 = 16 << 20;
 
 /// What one platform's build gives to the exporters.
 pub struct Built {
@@ -44,8 +44,10 @@ impl Session {
         events: EventSender,
         cancel: CancelToken,
     ) -> Result<BuildOutcome, BuildError> {
-        let request = Arc::new(request);
         let outputs = export::check(&request)?;
+        // Held until the end: the files of a context that is no directory of the client.
+        let main = main_context::prepare(&self.0, request, &events, &cancel).await?;
+        let request = main.request.clone();
         let files = {
             let request = request.clone();
             task::blocking("read Dockerfile", move || read_files(&request)).await?
@@ -105,7 +107,7 @@ impl Session {
         }
         for OpenContext { context, index } in indexes {
             // Worth a later build's time only: without it files are read again.
-            let _ = context.save_index(&index);
+            let _ = index.map(|index| context.save_index(&index));
         }
         outcome
     }
@@ -185,6 +187,10 @@ fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
             }
             Some(dir.clone())
         }
+        ContextSource::Tree(dir) => Some(dir.clone()),
+        ContextSource::Tar(_) | ContextSource::Git(_) | ContextSource::Http(_) => {
+            return Err(BuildError::new(Kind::Internal, "the build context was not fetched"));
+        }
     };
     let (name, path, bytes) = match (&request.dockerfile, &context) {
         (Some(DockerfileSource::Text(text)), _) => ("Dockerfile".to_string(), None, text.clone()),
@@ -206,9 +212,9 @@ fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
         }
         (None, None) => return Err(BuildError::user("there is neither a Dockerfile nor a build context")),
     };
-    let ignore = match &context {
-        Some(dir) => read_ignore(dir, path.as_deref())?,
-        None => None,
+    let ignore = match &request.context {
+        ContextSource::Directory(dir) => read_ignore(dir, path.as_deref())?,
+        _ => None,
     };
     let mut named = BTreeMap::new();
     for (name, value) in &request.build_contexts {
@@ -257,15 +263,17 @@ fn read_ignore(context: &Path, dockerfile: Option<&Path>) -> Result<Option<(Stri
 /// A client directory and where its stat index is kept.
 struct OpenContext {
     context: Arc<Context>,
-    index: PathBuf,
+    index: Option<PathBuf>,
 }
 
 /// One index for each directory, by its real path.
-fn index_path(session: &Inner, dir: &Path) -> PathBuf {
+fn index_path(session: &Inner, dir: &Path) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
     let real = std::fs::canonicalize(dir).unwrap_or_else(|_| dir.to_path_buf());
     let name = blake3::hash(real.as_os_str().as_bytes()).to_hex();
-    session.store.root().join("contexts").join(name.as_str())
+    // What is unpacked for one build is not there for the next.
+    let passing = real.starts_with(session.store.root().join("tmp"));
+    (!passing).then(|| session.store.root().join("contexts").join(name.as_str()))
 }
 
 /// Opens the client directories that the graph reads.
@@ -283,8 +291,8 @@ fn open_contexts(
         }
         let (dir, ignore): (PathBuf, Option<(String, String)>) = if local.name == "context" {
             match &request.context {
-                ContextSource::Directory(dir) => (dir.clone(), files.ignore.clone()),
-                ContextSource::Empty => {
+                ContextSource::Directory(dir) | ContextSource::Tree(dir) => (dir.clone(), files.ignore.clone()),
+                _ => {
                     return Err(BuildError::user("there is no build context to copy from").at(step.span));
                 }
             }
@@ -306,7 +314,7 @@ fn open_contexts(
             ),
         };
         let index = index_path(session, &dir);
-        let context = Context::open(&dir, matcher, Some(StatIndex::load(&index))).map_err(|e| {
+        let context = Context::open(&dir, matcher, index.as_deref().map(StatIndex::load)).map_err(|e| {
             BuildError::user(format!("cannot open the build context {}", dir.display())).caused_by(e)
         })?;
         out.insert(local.name.clone(), OpenContext { context: Arc::new(context), index });

@@ -1,9 +1,13 @@
 //! What the caller asks of a build, and what it gets back.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use cooper_frontend::graph::{NetworkMode, NoCache};
+use cooper_frontend::graph::{NamedContext, NetworkMode, NoCache};
+use cooper_oci::tar::{Budget, Reader};
 use cooper_oci::{Descriptor, Digest, Platform};
 
 /// A build as the command line describes it.
@@ -59,6 +63,69 @@ pub enum ContextSource {
     Empty,
     /// A directory.
     Directory(PathBuf),
+    /// A directory that holds the context and nothing else: its ignore file does not count.
+    Tree(PathBuf),
+    /// A tar archive, plain or compressed.
+    Tar(ArchiveStream),
+    /// A git URL.
+    Git(String),
+    /// The URL of an archive, or of a Dockerfile.
+    Http(String),
+}
+
+impl ContextSource {
+    /// What a context argument names if it is no path.
+    pub fn remote(text: &str) -> Option<ContextSource> {
+        if text.starts_with("github.com/") {
+            return Some(ContextSource::Git(text.to_owned()));
+        }
+        match NamedContext::parse(text) {
+            Ok(NamedContext::Git(url)) => Some(ContextSource::Git(url)),
+            Ok(NamedContext::Http(url)) => Some(ContextSource::Http(url)),
+            _ => None,
+        }
+    }
+}
+
+/// An archive that is read once, while the build runs.
+#[derive(Clone)]
+pub struct ArchiveStream(Arc<Mutex<Option<Box<dyn Read + Send>>>>);
+
+impl ArchiveStream {
+    /// Reads from `reader`, such as standard input.
+    pub fn new(reader: impl Read + Send + 'static) -> ArchiveStream {
+        ArchiveStream(Arc::new(Mutex::new(Some(Box::new(reader)))))
+    }
+
+    /// The reader, the first time.
+    pub(crate) fn take(&self) -> Option<Box<dyn Read + Send>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl fmt::Debug for ArchiveStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ArchiveStream")
+    }
+}
+
+impl PartialEq for ArchiveStream {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ArchiveStream {}
+
+/// Bytes that [`is_archive`] looks at.
+pub const ARCHIVE_HEAD_BYTES: usize = 1024;
+
+/// Whether a context on standard input or behind a URL is an archive, by its first [`ARCHIVE_HEAD_BYTES`] (fewer if
+/// there are fewer); otherwise it is a Dockerfile.
+pub fn is_archive(head: &[u8]) -> bool {
+    const MAGIC: [&[u8]; 4] = [b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"];
+    MAGIC.iter().any(|magic| head.starts_with(magic))
+        || head.len() >= 512 && Reader::new(head, Budget::layer()).next().is_ok_and(|entry| entry.is_some())
 }
 
 /// Where a Dockerfile is read from.

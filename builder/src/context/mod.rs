@@ -5,6 +5,7 @@
 //! Must not: write anything into it.
 
 mod index;
+pub(crate) mod main_context;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;

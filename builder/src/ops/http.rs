@@ -105,6 +105,11 @@ impl Download {
         }
     }
 
+    /// Its URL for people.
+    pub fn shown(&self) -> String {
+        parse(&self.url).map_or_else(|_| String::new(), |url| redacted(&url))
+    }
+
     fn state(&self) -> State {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

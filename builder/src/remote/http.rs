@@ -219,13 +219,13 @@ fn redirect_target(start: &Url, from: &Url, headers: &HeaderMap) -> Result<Url, 
     let no_url = || "redirect to something that is no URL".to_owned();
     let location = headers.get(LOCATION).and_then(|v| v.to_str().ok()).ok_or("redirect without a location")?;
     let next = from.join(location).map_err(|_| no_url())?;
-    let host = next.host().ok_or_else(no_url)?;
     match next.scheme() {
         "https" => {}
         "http" if from.scheme() == "http" => {}
         "http" => return Err("redirect from https to http refused".into()),
         other => return Err(format!("redirect to {other} refused")),
     }
+    let host = next.host().ok_or_else(no_url)?;
     if !next.username().is_empty() || next.password().is_some() {
         return Err("redirect with a user name refused".into());
     }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod contexts;
 mod fixture;
+mod git;
+mod repository;
 mod http;
 mod server;

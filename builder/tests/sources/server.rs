@@ -8,9 +8,12 @@ use std::sync::{Arc, Mutex};
 /// A request.
 #[derive(Debug, Clone)]
 pub struct Request {
+    pub method: String,
+    /// With the query.
     pub path: String,
     /// Names in lower case.
     pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
 }
 
 impl Request {
@@ -90,7 +93,8 @@ impl Server {
         let mut reader = BufReader::new(stream.try_clone()?);
         let mut line = String::new();
         reader.read_line(&mut line)?;
-        let path = line.split(' ').nth(1).unwrap_or("/").to_owned();
+        let mut words = line.split(' ').map(str::to_owned);
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let mut headers = BTreeMap::new();
         loop {
             let mut line = String::new();
@@ -99,8 +103,9 @@ impl Server {
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
         let length = headers.get("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
-        reader.take(length).read_to_end(&mut Vec::new())?;
-        let request = Request { path, headers };
+        let mut body = Vec::new();
+        reader.take(length).read_to_end(&mut body)?;
+        let request = Request { method, path, headers, body };
         let answer = handler(&request);
         self.seen.lock().unwrap().push((request, answer.status));
         let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", answer.status);

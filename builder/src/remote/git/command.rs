@@ -300,7 +300,7 @@ fn hint(message: &str, remote: &str) -> Option<String> {
         "give an agent that holds the key: --ssh default".into()
     } else if has(&["Authentication failed", "could not read Username", "terminal prompts disabled", "returned error: 40"]) {
         "give a token: --secret id=GIT_AUTH_TOKEN,env=NAME".into()
-    } else if has(&["unable to update url base from redirection", "redirect"]) {
+    } else if has(&["redirect", "returned error: 30"]) {
         "name the URL that the server redirects to".into()
     } else if has(&["Could not resolve host", "Connection refused", "unable to connect", "timed out"]) {
         "check the URL and the network".into()
