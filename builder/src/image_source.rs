@@ -12,7 +12,7 @@ use cooper_oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform, med
 
 use crate::error::{BuildError, Kind};
 use crate::session::Inner;
-use crate::task;
+use crate::{task, transfer};
 
 /// Manifests and indexes above this size are refused (OCI distribution spec, "Pushing Manifests", asks for 4 MiB).
 const MAX_MANIFEST_BYTES: u64 = 4 << 20;
@@ -107,7 +107,7 @@ async fn fetch_top(
     reference: &cooper_oci::Reference,
 ) -> Result<Descriptor, BuildError> {
     let resolved = session.client()?.resolve(reference).await.map_err(|e| {
-        BuildError::new(Kind::Remote, format!("failed to resolve source metadata for {reference}")).caused_by(e)
+        transfer::remote(format!("failed to resolve source metadata for {reference}"), reference, e)
     })?;
     let store = session.store.clone();
     let bytes = resolved.bytes.clone();

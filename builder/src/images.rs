@@ -261,13 +261,22 @@ impl Session {
         Bundle::new(images, true, true)
     }
 
+    /// Another name that the image has in the same registry: its layers may be there already. Otherwise the same name.
+    fn neighbour(&self, reference: &Reference, target: &Descriptor) -> Result<Reference, BuildError> {
+        let records = self.0.store.images()?;
+        let names = records.iter().filter(|r| r.target.digest == target.digest);
+        let mut others = names.filter_map(|r| r.name.parse::<Reference>().ok());
+        let found = others.find(|o| o.registry == reference.registry && o.repository != reference.repository);
+        Ok(found.unwrap_or_else(|| reference.clone()))
+    }
+
     /// An image of the store in the form that registries take; true if that is the form it has.
     async fn sendable(
         &self,
         reference: &Reference,
         target: &Descriptor,
     ) -> Result<(AssembledImage, bool), BuildError> {
-        let source = ImageSource::Registry(reference.clone());
+        let source = ImageSource::Registry(self.neighbour(reference, target)?);
         let image = image_source::load_stored(&self.0, &source, target).await?;
         let as_stored = image
             .layers()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cooper_oci::{Descriptor, Digest, Reference};
-use cooper_registry_client::{FileSource, PushOptions, WriteSink};
+use cooper_registry_client::{ErrorKind, FileSource, PushOptions, WriteSink};
 
 use crate::assemble::{AssembledImage, Bundle};
 use crate::error::{BuildError, Kind};
@@ -54,7 +54,16 @@ pub async fn push_bundle(
 }
 
 fn refused(name: &Reference, e: cooper_registry_client::Error) -> BuildError {
-    BuildError::new(Kind::Remote, format!("failed to push {name}")).caused_by(e)
+    remote(format!("failed to push {name}"), name, e)
+}
+
+/// A registry's refusal; says how to log in if that may be missing.
+pub fn remote(what: String, name: &Reference, e: cooper_registry_client::Error) -> BuildError {
+    let error = match e.kind() {
+        ErrorKind::Auth => BuildError::new(Kind::Remote, what).hint(format!("`cooper login {}`", name.registry)),
+        _ => BuildError::new(Kind::Remote, what),
+    };
+    error.caused_by(e)
 }
 
 async fn push_image(
@@ -95,7 +104,7 @@ async fn push_layer(
     name: &Reference,
 ) -> Result<(), BuildError> {
     let failed = |e: cooper_registry_client::Error| {
-        BuildError::new(Kind::Remote, format!("failed to push layer {} to {name}", descriptor.digest)).caused_by(e)
+        remote(format!("failed to push layer {} to {name}", descriptor.digest), name, e)
     };
     let client = session.client()?;
     if client.blob_exists(name, &descriptor.digest).await.map_err(failed)? {
