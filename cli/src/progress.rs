@@ -74,6 +74,9 @@ pub trait Renderer: Send {
     /// An event, already taken into `steps`, and the lines of output that it completed.
     fn event(&mut self, event: &Event, lines: &[Line], steps: &Steps, now: Instant);
 
+    /// What was shown must be seen now: no more events wait.
+    fn flush(&mut self) {}
+
     /// Time has passed.
     fn tick(&mut self, _steps: &Steps, _now: Instant) {}
 
@@ -149,6 +152,9 @@ impl Report {
     }
 }
 
+/// So many events are taken at once if they wait.
+const BATCH: usize = 64;
+
 /// The thread that draws.
 pub struct Drawing {
     thread: JoinHandle<Report>,
@@ -182,11 +188,19 @@ pub fn start(
         runtime.block_on(async {
             let mut ticks = tokio::time::interval(Duration::from_millis(100));
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut batch = Vec::with_capacity(BATCH);
             loop {
                 tokio::select! {
-                    event = events.recv() => {
-                        let Some(event) = event else { break };
-                        take(&event, &mut steps, &mut warnings, &mut spool, renderer.as_mut());
+                    count = events.recv_many(&mut batch, BATCH) => {
+                        if count == 0 {
+                            break;
+                        }
+                        for event in batch.drain(..) {
+                            take(&event, &mut steps, &mut warnings, &mut spool, renderer.as_mut());
+                        }
+                        if events.is_empty() {
+                            renderer.flush();
+                        }
                     }
                     _ = ticks.tick() => {
                         if flag.swap(false, Ordering::Relaxed) {

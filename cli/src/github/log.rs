@@ -6,7 +6,7 @@
 //! output that ends soon is a line, not a group.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{BufRead, BufReader, Seek, Write};
+use std::io::{BufRead, BufReader, BufWriter, Seek, Write};
 use std::time::{Duration, Instant};
 
 use cooper_builder::event::{Event, StepNumber, StepState};
@@ -18,7 +18,7 @@ use crate::progress::text::{self, Colour};
 
 /// Writes groups.
 pub struct Log {
-    out: Box<dyn Write + Send>,
+    out: BufWriter<Box<dyn Write + Send>>,
     token: String,
     /// The step that writes through.
     live: Option<StepNumber>,
@@ -39,13 +39,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 impl Log {
     /// Writes to `out`; `token` must be unguessable.
     pub fn new(out: Box<dyn Write + Send>, token: String) -> Self {
-        Log { out, token, live: None, is_open: false, waiting: BTreeMap::new(), queue: VecDeque::new() }
+        Log {
+            out: BufWriter::with_capacity(64 << 10, out),
+            token,
+            live: None,
+            is_open: false,
+            waiting: BTreeMap::new(),
+            queue: VecDeque::new(),
+        }
     }
 
     /// Nobody may be reading: errors are ignored.
     fn say(&mut self, line: &str) {
         let _ = writeln!(self.out, "{line}");
-        let _ = self.out.flush();
     }
 
     fn open(&mut self, step: StepNumber, steps: &Steps) {
@@ -126,6 +132,10 @@ fn ending(status: &Status) -> Option<String> {
 }
 
 impl Renderer for Log {
+    fn flush(&mut self) {
+        let _ = self.out.flush();
+    }
+
     fn event(&mut self, event: &Event, lines: &[Line], steps: &Steps, _now: Instant) {
         self.output(lines, steps);
         match event {
@@ -155,6 +165,7 @@ impl Renderer for Log {
             && steps.get(live).is_some_and(|s| s.elapsed(now) >= PATIENCE)
         {
             self.open(live, steps);
+            self.flush();
         }
     }
 
@@ -164,6 +175,7 @@ impl Renderer for Log {
             self.close(step, steps);
         }
         self.advance(steps);
+        self.flush();
     }
 
     fn shows_all_output(&self) -> bool {

@@ -10,7 +10,7 @@
 //! output of another step stood in between; a step that nobody needed does not appear.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use cooper_builder::event::{Event, StepNumber, StepState};
@@ -19,12 +19,15 @@ use super::Renderer;
 use super::steps::{Line, Status, Steps, rebuilt};
 use super::text::{self, Colour};
 
+/// Lines are written together if events wait.
+const BUFFER_BYTES: usize = 64 << 10;
+
 /// So often the state of a transfer is told.
 const TRANSFER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Writes lines.
 pub struct Plain {
-    out: Box<dyn Write + Send>,
+    out: BufWriter<Box<dyn Write + Send>>,
     colour: Colour,
     numbers: BTreeMap<StepNumber, usize>,
     /// The step whose lines are the last ones, and how many they are.
@@ -36,7 +39,13 @@ impl Plain {
     /// Writes to `out`, keeping colours of steps if asked to.
     pub fn new(out: Box<dyn Write + Send>, colour: bool) -> Self {
         let colour = if colour { Colour::Keep } else { Colour::Strip };
-        Plain { out, colour, numbers: BTreeMap::new(), last: None, transfers: BTreeMap::new() }
+        Plain {
+            out: BufWriter::with_capacity(BUFFER_BYTES, out),
+            colour,
+            numbers: BTreeMap::new(),
+            last: None,
+            transfers: BTreeMap::new(),
+        }
     }
 
     /// Writes a line of a step, after its title if that is due. Nobody may be reading: errors are ignored.
@@ -52,7 +61,6 @@ impl Plain {
         if !line.is_empty() {
             let _ = writeln!(self.out, "#{number} {line}");
         }
-        let _ = self.out.flush();
     }
 
     fn output(&mut self, lines: &[Line], steps: &Steps, now: Instant) {
@@ -85,6 +93,10 @@ impl Plain {
 }
 
 impl Renderer for Plain {
+    fn flush(&mut self) {
+        let _ = self.out.flush();
+    }
+
     fn event(&mut self, event: &Event, lines: &[Line], steps: &Steps, now: Instant) {
         self.output(lines, steps, now);
         match event {
@@ -111,6 +123,7 @@ impl Renderer for Plain {
     fn interrupted(&mut self) {
         let _ = writeln!(self.out, "cancelling; press Ctrl-C again to stop at once");
         self.last = None;
+        self.flush();
     }
 
     fn finish(&mut self, rest: &[Line], ended: &[StepNumber], steps: &Steps, now: Instant) {
@@ -121,6 +134,7 @@ impl Renderer for Plain {
         if self.last.is_some() {
             let _ = writeln!(self.out);
         }
+        self.flush();
     }
 
     fn shows_all_output(&self) -> bool {

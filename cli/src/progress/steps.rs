@@ -94,12 +94,12 @@ impl Step {
         self.started.map(|s| now.saturating_duration_since(s)).unwrap_or_default()
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
-        if self.tail.len() == TAIL_LINES {
-            self.tail.pop_front();
-        }
-        self.tail.push_back(bytes.to_vec());
-        self.lines += 1;
+    fn keep(&mut self, lines: &[Line]) {
+        self.lines += lines.len() as u64;
+        let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
+        let excess = (self.tail.len() + last.len()).saturating_sub(TAIL_LINES);
+        self.tail.drain(..excess);
+        self.tail.extend(last.iter().map(|line| line.bytes.clone()));
     }
 }
 
@@ -108,7 +108,7 @@ impl Step {
 pub struct Steps(BTreeMap<StepNumber, Step>);
 
 impl Steps {
-    /// Takes an event in; gives back the lines that it completed.
+    /// Takes an event in; gives back the lines that it completed, which all belong to one step.
     pub fn apply(&mut self, event: &Event, now: Instant) -> Vec<Line> {
         let mut lines = Vec::new();
         match event {
@@ -152,8 +152,8 @@ impl Steps {
             }
             _ => {}
         }
-        for line in &lines {
-            self.entry(line.step).keep(&line.bytes);
+        if let Some(first) = lines.first() {
+            self.entry(first.step).keep(&lines);
         }
         lines
     }
@@ -166,9 +166,7 @@ impl Steps {
         for number in &running {
             let lines = self.end(*number);
             let entry = self.entry(*number);
-            for line in &lines {
-                entry.keep(&line.bytes);
-            }
+            entry.keep(&lines);
             entry.status = Status::Cancelled;
             rest.extend(lines);
         }

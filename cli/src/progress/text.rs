@@ -54,6 +54,9 @@ impl LineBuffer {
 pub fn clean(bytes: &[u8], colour: Colour) -> String {
     let last = bytes.split(|b| *b == b'\r').rfind(|part| !part.is_empty()).unwrap_or_default();
     let text = String::from_utf8_lossy(last);
+    if last.iter().all(|b| matches!(b, b' '..=b'~')) {
+        return text.into_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut coloured = false;
     let mut column = 0;
