@@ -28,6 +28,11 @@ pub fn spawn<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) 
 }
 
 impl<T> Task<T> {
+    /// Whether its work is over.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
+    }
+
     /// Waits for the task's value.
     pub async fn join(mut self) -> Result<T, BuildError> {
         (&mut self.0)

@@ -15,6 +15,7 @@ use cooper_snapshotter::{Active, CacheMount, Sharing, View};
 use cooper_sys::fs::{self, OFlags};
 
 use super::run::source_step;
+use super::ssh::AgentForward;
 use super::sources::{self, with_tree};
 use super::unpack;
 use crate::copy::{self, CopyOptions};
@@ -103,7 +104,7 @@ enum Held {
     CacheLater { from: Option<(usize, String)> },
     Tmpfs { size_bytes: Option<u64> },
     Secret { data: Option<Vec<u8>>, env: Option<String>, uid: u32, gid: u32, mode: u32, file: bool },
-    Ssh { socket: Option<PathBuf> },
+    Ssh { forward: Option<AgentForward> },
 }
 
 enum Source {
@@ -160,14 +161,21 @@ pub async fn prepare(
                 mode: *mode,
                 file: mount.target.is_some(),
             },
-            MountKind::Ssh { id, required, .. } => {
+            MountKind::Ssh { id, required, uid, gid, mode } => {
                 let socket = build.request.ssh.get(id).cloned();
                 if socket.is_none() && *required {
                     return Err(BuildError::user(format!("no SSH key \"{id}\" forwarded from the client"))
                         .hint(format!("give it with --ssh {id}"))
                         .at(mount.span));
                 }
-                Held::Ssh { socket }
+                let forward = match socket {
+                    None => None,
+                    Some(agent) => {
+                        let directory = build.session.store.temp_dir("ssh")?;
+                        Some(AgentForward::new(directory, agent, *uid, *gid, *mode)?)
+                    }
+                };
+                Held::Ssh { forward }
             }
         });
     }
@@ -375,10 +383,8 @@ impl HeldMounts {
                 Held::Secret { data: Some(data), uid, gid, mode, .. } => {
                     SandboxMount::Secret { data: data.clone(), uid: *uid, gid: *gid, mode: *mode }
                 }
-                Held::Ssh { socket: None } => continue,
-                Held::Ssh { socket: Some(path) } => {
-                    SandboxMount::Socket { source: fs::open_path(path)? }
-                }
+                Held::Ssh { forward: None } => continue,
+                Held::Ssh { forward: Some(forward) } => SandboxMount::Socket { source: forward.socket()? },
             };
             out.push(Mount { target: PathBuf::from(target), kind });
         }
