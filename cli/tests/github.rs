@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use cooper_testkit::{Context, Output, skip, testdata, workspace};
+use cooper_testkit::{Context, Output, Registry, skip, testdata, workspace};
 
 struct Run {
     output: Output,
@@ -81,6 +81,37 @@ fn a_good_build_has_groups_outputs_and_a_summary() {
     let metadata: serde_json::Value = serde_json::from_str(&value(&run.outputs, "metadata")).unwrap();
     assert_eq!(metadata["containerimage.config.digest"], value(&run.outputs, "imageid").as_str());
     assert!(run.summary.contains("| done |"), "{}", run.summary);
+}
+
+#[test]
+fn what_is_pushed_is_what_the_outputs_say() {
+    let Some(registry) = Registry::start() else { return };
+    if !can_build() {
+        return;
+    }
+    let context = Context::new("github-push");
+    let (first, second) = (registry.image("app:1"), registry.image("app:latest"));
+    let project = testdata("node-like");
+    let run = run(
+        &context,
+        &[
+            ("CONTEXT", project.to_str().unwrap()),
+            ("TAGS", &format!("{first}\n{second}")),
+            ("LABELS", "org.example.revision=abc"),
+            ("PUSH", "true"),
+        ],
+    );
+    run.output.expect_success();
+    let digest = value(&run.outputs, "digest");
+    for name in [first, second] {
+        let other = Context::new("github-pull");
+        assert_eq!(other.run(["pull", "-q", &name]).expect_success().stdout.trim(), digest);
+        let seen = other.run(["inspect", &name]).expect_success().stdout;
+        let seen: serde_json::Value = serde_json::from_str(&seen).unwrap();
+        assert_eq!(seen[0]["imageId"], value(&run.outputs, "imageid").as_str());
+        assert_eq!(seen[0]["config"]["config"]["Labels"]["org.example.revision"], "abc");
+    }
+    assert!(run.summary.contains("RUN") && run.summary.contains("npm ci"), "{}", run.summary);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use cooper_testkit::{Context, PASSWORD, Registry, USER, find_program, program, skip};
+use cooper_testkit::{Context, PASSWORD, Registry, USER};
 
 /// An image that needs no RUN.
 fn built(context: &Context, name: &str) {
@@ -64,8 +64,7 @@ fn what_is_pushed_can_be_pulled() {
     assert_eq!(pushed.stdout, pulled.stdout);
     let id = |context: &Context| context.run(["images", "-q"]).expect_success().stdout;
     assert_eq!(id(&here), id(&there));
-    let Some(skopeo) = find_program("skopeo") else { return skip("skopeo is not installed") };
-    let mut command = program(skopeo);
+    let Some(mut command) = cooper_testkit::skopeo(here.dir()) else { return };
     command.args(["inspect", "--tls-verify=false", &format!("docker://{name}")]);
     let seen = cooper_testkit::Output::of(&mut command).expect_success();
     assert!(seen.stdout.contains(pushed.stdout.trim()), "{seen}");

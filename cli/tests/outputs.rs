@@ -5,7 +5,7 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use cooper_testkit::{Context, Output, Registry, can_build, program, tool};
+use cooper_testkit::{Context, Output, Registry, can_build, program};
 use serde_json::Value;
 
 const DOCKERFILE: &str = "FROM busybox\nRUN mkdir /made && echo hello > /made/file && chmod 640 /made/file \\\n    \
@@ -25,9 +25,7 @@ fn build(context: &Context, output: &str, dest: &Path) -> Value {
 }
 
 fn skopeo(context: &Context, arguments: &[&str]) -> Option<Output> {
-    let mut command = program(tool("skopeo")?);
-    command.env("HOME", context.dir()).env_remove("XDG_RUNTIME_DIR");
-    Some(Output::of(command.args(arguments)).expect_success())
+    Some(Output::of(cooper_testkit::skopeo(context.dir())?.args(arguments)).expect_success())
 }
 
 /// skopeo reads the image at `source` to its last byte, and sees the digest that the build told.
@@ -58,7 +56,8 @@ fn oci_archives_and_layouts() {
     let metadata = build(&context, "type=oci,tar=false,dest={}", &layout);
     others_read(&context, &format!("oci:{}", layout.display()), &metadata, "c2");
     // What Cooper writes it can build on.
-    let file = context.write("next/Dockerfile", "FROM base\nRUN test \"$(cat /made/link)\" = hello && test $KEY = value\n");
+    let file = context
+        .write("next/Dockerfile", "FROM base\nRUN test \"$(cat /made/link)\" = hello && test $KEY = value\n");
     let base = format!("base=oci-layout://{}", layout.display());
     context.build(["--build-context", &base, file.parent().unwrap().to_str().unwrap()]).expect_success();
 }
@@ -76,7 +75,11 @@ fn compressions() {
         let source = format!("oci-archive:{}", archive.display());
         let Some(manifest) = others_read(&context, &source, &metadata, name) else { return };
         for layer in manifest["layers"].as_array().unwrap() {
-            assert_eq!(layer["mediaType"], format!("application/vnd.oci.image.layer.v1.{ending}"), "{manifest}");
+            assert_eq!(
+                layer["mediaType"],
+                format!("application/vnd.oci.image.layer.v1.{ending}"),
+                "{manifest}"
+            );
         }
     }
 }
@@ -90,7 +93,12 @@ fn docker_archives() {
     let archive = context.dir().join("a.tar");
     let metadata = build(&context, "type=docker,name=demo:1,dest={}", &archive);
     others_read(&context, &format!("docker-archive:{}", archive.display()), &metadata, "c1");
-    others_read(&context, &format!("docker-archive:{}:docker.io/library/demo:1", archive.display()), &metadata, "c2");
+    others_read(
+        &context,
+        &format!("docker-archive:{}:docker.io/library/demo:1", archive.display()),
+        &metadata,
+        "c2",
+    );
     others_read(&context, &format!("oci-archive:{}", archive.display()), &metadata, "c3");
 }
 
@@ -122,7 +130,8 @@ fn directories_and_tars() {
     build(&context, "type=tar,dest={}", &archive);
     let unpacked = context.dir().join("unpacked");
     std::fs::create_dir(&unpacked).unwrap();
-    Output::of(program("tar").args(["-x", "--no-same-owner", "-f"]).arg(&archive).arg("-C").arg(&unpacked)).expect_success();
+    Output::of(program("tar").args(["-x", "--no-same-owner", "-f"]).arg(&archive).arg("-C").arg(&unpacked))
+        .expect_success();
     check_files(&unpacked);
 }
 
@@ -142,7 +151,8 @@ fn into_the_store_and_registries() {
     let name = registry.image("demo:3");
     let pushed = build(&context, &format!("type=registry,name={name}"), Path::new("/unused"));
     let source = format!("docker://{name}");
-    let Some(digest) = skopeo(&context, &["inspect", "--tls-verify=false", "--format={{.Digest}}", &source]) else {
+    let Some(digest) = skopeo(&context, &["inspect", "--tls-verify=false", "--format={{.Digest}}", &source])
+    else {
         return;
     };
     assert_eq!(digest.stdout.trim(), pushed["containerimage.digest"].as_str().unwrap());
@@ -158,11 +168,21 @@ fn many_outputs_of_one_build() {
     }
     let context = Context::new("many");
     let (archive, directory) = (context.dir().join("a.tar"), context.dir().join("out"));
-    let outputs = [format!("type=oci,dest={}", archive.display()), format!("type=local,dest={}", directory.display())];
+    let outputs =
+        [format!("type=oci,dest={}", archive.display()), format!("type=local,dest={}", directory.display())];
     let project = project(&context);
     let id = context.dir().join("id");
     let flag = format!("--iidfile={}", id.display());
-    let words = ["-o", &outputs[0], "-o", &outputs[1], "-o", "type=image,name=demo:1", &flag, project.to_str().unwrap()];
+    let words = [
+        "-o",
+        &outputs[0],
+        "-o",
+        &outputs[1],
+        "-o",
+        "type=image,name=demo:1",
+        &flag,
+        project.to_str().unwrap(),
+    ];
     context.build(words).expect_success();
     check_files(&directory);
     assert!(archive.is_file());
@@ -178,7 +198,8 @@ fn quiet_prints_the_image_id_only() {
     let context = Context::new("quiet");
     let id = context.dir().join("id");
     let flag = format!("--iidfile={}", id.display());
-    let output = context.build(["-q", "-t", "demo:1", &flag, project(&context).to_str().unwrap()]).expect_success();
+    let output =
+        context.build(["-q", "-t", "demo:1", &flag, project(&context).to_str().unwrap()]).expect_success();
     assert_eq!(output.stdout.trim(), std::fs::read_to_string(id).unwrap().trim());
     assert_eq!(output.stderr, "");
 }

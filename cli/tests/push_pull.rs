@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use cooper_testkit::{
-    Bundle, Context, Dockerd, Output, PASSWORD, Podman, Registry, USER, can_build, program, testdata, tool,
+    Bundle, Context, Dockerd, Output, PASSWORD, Podman, Registry, USER, can_build, testdata,
 };
 use serde_json::Value;
 
@@ -84,9 +84,7 @@ const NGINX: Case = Case {
 };
 
 fn skopeo(context: &Context, arguments: &[&str]) -> Option<Output> {
-    let mut command = program(tool("skopeo")?);
-    command.env("HOME", context.dir()).env_remove("XDG_RUNTIME_DIR");
-    Some(Output::of(command.args(arguments)).expect_success())
+    Some(Output::of(cooper_testkit::skopeo(context.dir())?.args(arguments)).expect_success())
 }
 
 /// Files with one line or JSON that a build writes.

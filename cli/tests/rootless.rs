@@ -39,7 +39,10 @@ fn both(name: &str, project: &Path, flags: &[&str]) -> Option<(Vec<u8>, Vec<u8>)
         command.args(flags).args(["--progress=plain", "--output"]);
         command.arg(format!("type=tar,dest={}", archive.display())).arg(&copy);
         let output = Output::of(&mut command).expect_success();
-        assert!(!output.stderr.contains("#1 CACHED\n\n#2 CACHED\n\n#3 CACHED"), "each has a store of its own");
+        assert!(
+            !output.stderr.contains("#1 CACHED\n\n#2 CACHED\n\n#3 CACHED"),
+            "each has a store of its own"
+        );
         let owner = std::fs::metadata(&archive).unwrap().uid();
         assert_eq!(owner == 0, !as_user, "the archive belongs to whoever built");
         let listing = program("tar").args(["--numeric-owner", "-tvf"]).arg(&archive).output().unwrap();
@@ -81,7 +84,11 @@ fn owners_and_modes_are_roots() {
         "prw-r--r-- 0/0 0 d/fifo",
     ] {
         let found = list.lines().any(|line| line.trim_start_matches("./") == want);
-        assert!(found, "{want}:\n{}", list.lines().filter(|l| l.contains(" d/") || l.contains("copied")).collect::<Vec<_>>().join("\n"));
+        assert!(
+            found,
+            "{want}:\n{}",
+            list.lines().filter(|l| l.contains(" d/") || l.contains("copied")).collect::<Vec<_>>().join("\n")
+        );
     }
 }
 

@@ -18,6 +18,20 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     found
 }
 
+/// A command of skopeo that knows no credentials of the machine's.
+pub fn skopeo(directory: &Path) -> Option<Command> {
+    let mut command = program(tool("skopeo")?);
+    command.env("HOME", directory).env("REGISTRY_AUTH_FILE", no_credentials(directory)).env_remove("XDG_RUNTIME_DIR");
+    Some(command)
+}
+
+/// Without such a file skopeo and podman look into places that may be out of reach.
+fn no_credentials(directory: &Path) -> PathBuf {
+    let file = directory.join("no-credentials.json");
+    std::fs::write(&file, "{}").expect("the directory is ours");
+    file
+}
+
 /// Podman with images and settings in one directory. It needs neither a network nor a cgroup of its own.
 #[derive(Debug)]
 pub struct Podman {
@@ -47,6 +61,7 @@ impl Podman {
         }
         std::fs::write(podman.directory.join("storage.conf"), storage).expect("the directory is ours");
         std::fs::write(podman.directory.join("containers.conf"), engine).expect("the directory is ours");
+        no_credentials(&podman.directory);
         let info = Output::of(&mut podman.command(["info"]));
         if !info.success() {
             skip(&format!("podman does not work here: {info}"));
@@ -64,6 +79,7 @@ impl Podman {
             .env("CONTAINERS_STORAGE_CONF", self.directory.join("storage.conf"))
             .env("CONTAINERS_CONF", self.directory.join("containers.conf"))
             .env("DOCKER_HOST", "unix:///no/such/socket")
+            .env("REGISTRY_AUTH_FILE", self.directory.join("no-credentials.json"))
             .env("PATH", std::env::join_paths(places).unwrap_or(path))
             .env_remove("XDG_RUNTIME_DIR")
     }

@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 pub use command::{Output, find_program, program};
 pub use context::{Context, cooper_binary};
-pub use engine::{Bundle, Dockerd, Podman, tool};
+pub use engine::{Bundle, Dockerd, Podman, skopeo, tool};
 pub use observe::{mounts_with, processes_with, wait_for};
 pub use registry::{PASSWORD, Registry, USER};
 pub use unprivileged::Unprivileged;
