@@ -33,7 +33,26 @@ fn command(program: &str, arguments: &[&str]) -> std::process::Command {
     #[expect(clippy::disallowed_methods, reason = "the engine's client is the user's own and needs the user's environment")]
     let mut command = std::process::Command::new(program);
     command.args(arguments);
+    // In our user namespace Podman takes itself for root's, unless it is told whose it is (as `podman unshare` does).
+    if let (Some(uid), Some(gid)) = (outer_id("uid_map"), outer_id("gid_map")) {
+        command.env("_CONTAINERS_USERNS_CONFIGURED", "done");
+        command.env("_CONTAINERS_ROOTLESS_UID", uid).env("_CONTAINERS_ROOTLESS_GID", gid);
+    }
     command
+}
+
+/// Who we are outside of the user namespace that we entered; `None` if we did not.
+fn outer_id(map: &str) -> Option<String> {
+    root_of_map(&std::fs::read_to_string(format!("/proc/self/{map}")).ok()?)
+}
+
+/// The id that is root in a map of one user and subordinate ids.
+fn root_of_map(map: &str) -> Option<String> {
+    let fields: Vec<_> = map.lines().next()?.split_whitespace().collect();
+    match fields.as_slice() {
+        ["0", outer, "1"] if *outer != "0" => Some((*outer).to_owned()),
+        _ => None,
+    }
 }
 
 fn answers(engine: &str) -> bool {
@@ -65,4 +84,17 @@ fn feed(session: &Inner, bundle: &Bundle, names: &[Reference], engine: &str) -> 
         return Err(BuildError::new(Kind::Config, format!("`{engine} load` failed: {said}")));
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_namespace_has_somebody_else_as_root() {
+        assert_eq!(root_of_map("         0       1000          1\n         1     100000      65536\n"), Some("1000".into()));
+        assert_eq!(root_of_map("         0          0 4294967295\n"), None);
+        assert_eq!(root_of_map("         0     100000      65536\n"), None);
+        assert_eq!(root_of_map(""), None);
+    }
 }
