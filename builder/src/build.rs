@@ -194,6 +194,9 @@ fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
     };
     let (name, path, bytes) = match (&request.dockerfile, &context) {
         (Some(DockerfileSource::Text(text)), _) => ("Dockerfile".to_string(), None, text.clone()),
+        (Some(DockerfileSource::Url(_)), _) => {
+            return Err(BuildError::new(Kind::Internal, "the Dockerfile was not fetched"));
+        }
         (Some(DockerfileSource::Path(path)), context) => {
             let path = match context {
                 Some(dir) if !path.exists() && dir.join(path).exists() => dir.join(path),

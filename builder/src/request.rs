@@ -135,6 +135,8 @@ pub enum DockerfileSource {
     Path(PathBuf),
     /// Text read from standard input.
     Text(Vec<u8>),
+    /// An HTTP URL.
+    Url(String),
 }
 
 /// Where a secret's value is.

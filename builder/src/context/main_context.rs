@@ -22,7 +22,9 @@ use crate::event::EventSender;
 use crate::ops::{self, http::Download};
 use crate::remote::git::Location;
 use crate::remote::{Fetcher, Scratch};
-use crate::request::{ARCHIVE_HEAD_BYTES, ArchiveStream, BuildRequest, ContextSource, DockerfileSource, is_archive};
+use crate::request::{
+    ARCHIVE_HEAD_BYTES, ArchiveStream, BuildRequest, ContextSource, DockerfileSource, is_archive,
+};
 use crate::rootfs::{Layer, Rootfs};
 use crate::session::Inner;
 use crate::solver::key::Inputs;
@@ -44,18 +46,27 @@ enum Held {
 /// Fetches and unpacks the main context of a request, if need be.
 pub(crate) async fn prepare(
     session: &Arc<Inner>,
-    request: BuildRequest,
+    mut request: BuildRequest,
     events: &EventSender,
     cancel: &CancelToken,
 ) -> Result<Prepared, BuildError> {
-    let request = Arc::new(request);
-    let fetcher = Fetcher {
+    let fetcher_of = |request: &Arc<BuildRequest>| Fetcher {
         session: session.clone(),
         request: request.clone(),
         events: events.clone(),
         cancel: cancel.clone(),
         step: None,
     };
+    if let Some(DockerfileSource::Url(url)) = &request.dockerfile {
+        let fetcher = fetcher_of(&Arc::new(request.clone()));
+        let download = download(&fetcher, url).await?;
+        let read =
+            move || dockerfile_text(fetcher.session.store.open_blob(&download.digest)?, &download.shown());
+        let text = task::blocking("read a Dockerfile", read).await?;
+        request.dockerfile = Some(DockerfileSource::Text(text));
+    }
+    let request = Arc::new(request);
+    let fetcher = fetcher_of(&request);
     match &request.context {
         ContextSource::Empty | ContextSource::Directory(_) | ContextSource::Tree(_) => {
             Ok(Prepared { request, _held: None })
@@ -68,9 +79,7 @@ pub(crate) async fn prepare(
             of_layer(&fetcher, rootfs, shown).await
         }
         ContextSource::Http(url) => {
-            let op = HttpOp { url: url.clone(), checksum: None, filename: None };
-            let (download, _) = ops::http::resolve(&fetcher, &op).await?;
-            download.bring(&fetcher).await?;
+            let download = download(&fetcher, url).await?;
             of_download(&fetcher, download).await
         }
         ContextSource::Tar(stream) => {
@@ -83,6 +92,13 @@ pub(crate) async fn prepare(
             }
         }
     }
+}
+
+async fn download(fetcher: &Fetcher, url: &str) -> Result<Download, BuildError> {
+    let op = HttpOp { url: url.to_owned(), checksum: None, filename: None };
+    let (download, _) = ops::http::resolve(fetcher, &op).await?;
+    download.bring(fetcher).await?;
+    Ok(download)
 }
 
 /// `--build-arg BUILDKIT_CONTEXT_KEEP_GIT_DIR=1`
@@ -140,18 +156,17 @@ fn unpack_download(fetcher: &Fetcher, download: &Download) -> Result<Rootfs, Bui
     inputs.add("content", download.digest.as_str());
     let key = inputs.key();
     let _lock = store.lock_step(&key)?;
-    let record = match Record::find(store, &key) {
-        Some(record) => record,
-        None => {
-            let active = store.prepare(&Chain::default(), &[])?;
-            unpack(store.open_blob(&download.digest)?, active.root(), &download.shown())?;
-            let made = store.commit(active)?;
-            store.sync()?;
-            let layer = RecordedLayer { diff_id: made.diff_id, content: made.content.0 };
-            let record = Record { inputs, layer, created_seconds: 0, duration_ms: 0 };
-            record.publish(store, &key, "near-context")?;
-            record
-        }
+    let record = if let Some(record) = Record::find(store, &key) {
+        record
+    } else {
+        let active = store.prepare(&Chain::default(), &[])?;
+        unpack(store.open_blob(&download.digest)?, active.root(), &download.shown())?;
+        let made = store.commit(active)?;
+        store.sync()?;
+        let layer = RecordedLayer { diff_id: made.diff_id, content: made.content.0 };
+        let record = Record { inputs, layer, created_seconds: 0, duration_ms: 0 };
+        record.publish(store, &key, "near-context")?;
+        record
     };
     Ok(Rootfs::default().with(Layer {
         diff_id: record.layer.diff_id.clone(),
@@ -162,7 +177,8 @@ fn unpack_download(fetcher: &Fetcher, download: &Download) -> Result<Rootfs, Bui
 
 fn of_stream(fetcher: &Fetcher, stream: &ArchiveStream) -> Result<Prepared, BuildError> {
     let shown = "the archive on standard input";
-    let reader = stream.take().ok_or_else(|| BuildError::new(Kind::Internal, "the context was read already"))?;
+    let reader =
+        stream.take().ok_or_else(|| BuildError::new(Kind::Internal, "the context was read already"))?;
     let scratch = Scratch::new(&fetcher.session.store, "context")?;
     let root = fs::open_dir(scratch.path())?;
     unpack(reader, root.as_fd(), shown)?;
@@ -190,6 +206,9 @@ fn request_of(
 ) -> Result<Arc<BuildRequest>, BuildError> {
     let dockerfile = match &request.dockerfile {
         Some(DockerfileSource::Text(text)) => text.clone(),
+        Some(DockerfileSource::Url(_)) => {
+            return Err(BuildError::new(Kind::Internal, "the Dockerfile was not fetched"));
+        }
         Some(DockerfileSource::Path(name)) => {
             find(root, &[name], shown)?.ok_or_else(|| missing(shown, &name.display().to_string()))?
         }
@@ -211,10 +230,16 @@ fn missing(shown: &str, name: &str) -> BuildError {
 }
 
 /// The first file of these names that exists; links are followed inside the context.
-fn find(root: BorrowedFd<'_>, names: &[impl AsRef<Path>], shown: &str) -> Result<Option<Vec<u8>>, BuildError> {
+fn find(
+    root: BorrowedFd<'_>,
+    names: &[impl AsRef<Path>],
+    shown: &str,
+) -> Result<Option<Vec<u8>>, BuildError> {
     for name in names {
         match fs::open_in_root(root, name.as_ref(), OFlags::RDONLY, 0) {
-            Ok(file) if fs::fstat(&file)?.is_file() => return dockerfile_text(File::from(file), shown).map(Some),
+            Ok(file) if fs::fstat(&file)?.is_file() => {
+                return dockerfile_text(File::from(file), shown).map(Some);
+            }
             Ok(_) => {}
             Err(e) if e.is_not_found() => {}
             Err(e) => {
@@ -228,11 +253,13 @@ fn find(root: BorrowedFd<'_>, names: &[impl AsRef<Path>], shown: &str) -> Result
 
 fn dockerfile_text(file: impl Read, shown: &str) -> Result<Vec<u8>, BuildError> {
     let mut text = Vec::new();
-    file.take(MAX_DOCKERFILE_BYTES + 1).read_to_end(&mut text).map_err(|e| {
-        BuildError::user(format!("failed to read the Dockerfile of {shown}")).caused_by(e)
-    })?;
+    file.take(MAX_DOCKERFILE_BYTES + 1)
+        .read_to_end(&mut text)
+        .map_err(|e| BuildError::user(format!("failed to read the Dockerfile of {shown}")).caused_by(e))?;
     if text.len() as u64 > MAX_DOCKERFILE_BYTES {
-        return Err(BuildError::user(format!("the Dockerfile of {shown} is larger than {MAX_DOCKERFILE_BYTES} bytes")));
+        return Err(BuildError::user(format!(
+            "the Dockerfile of {shown} is larger than {MAX_DOCKERFILE_BYTES} bytes"
+        )));
     }
     Ok(text)
 }

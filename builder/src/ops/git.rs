@@ -101,8 +101,11 @@ fn inputs(location: &Location, resolved: &Resolved, keep_git_dir: bool) -> Input
 }
 
 fn warn_of_weak_checksum(fetcher: &Fetcher, location: &Location) -> Result<(), BuildError> {
-    let Some(checksum) = location.checksum.as_ref().filter(|c| !matches!(c.len(), 40 | 64)) else { return Ok(()) };
-    let message = format!("the checksum {checksum} of {} is only the beginning of a commit's id", location.remote);
+    let Some(checksum) = location.checksum.as_ref().filter(|c| !matches!(c.len(), 40 | 64)) else {
+        return Ok(());
+    };
+    let message =
+        format!("the checksum {checksum} of {} is only the beginning of a commit's id", location.remote);
     if fetcher.request.strict {
         return Err(BuildError::user(message).hint("give all of it; --strict makes this an error"));
     }
@@ -115,7 +118,8 @@ fn subdirectory(tree: &Path, location: &Location) -> Result<OwnedFd, BuildError>
     let mut dir = fs::open_dir(tree)?;
     for part in location.subdir.split('/').filter(|part| !part.is_empty()) {
         dir = fs::open_at(&dir, part, OFlags::RDONLY | OFlags::DIRECTORY).map_err(|e| {
-            BuildError::user(format!("{} has no directory {:?}", location.shown(), location.subdir)).caused_by(e)
+            BuildError::user(format!("{} has no directory {:?}", location.shown(), location.subdir))
+                .caused_by(e)
         })?;
     }
     Ok(dir)

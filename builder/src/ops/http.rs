@@ -15,12 +15,15 @@ use cooper_frontend::graph::HttpOp;
 use cooper_oci::Digest;
 use cooper_snapshotter::Store;
 use cooper_sys::fs;
-use reqwest::header::{CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use reqwest::header::{
+    CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
+};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::error::{BuildError, Kind};
 use crate::event::StepState;
+use crate::remote::headers::{disposition_name, is_file_name, is_strong, parse_date};
 use crate::remote::http::{Answer, Budget, Get, HttpError};
 use crate::remote::{Fetcher, Scratch, host_names, percent_decoded, redacted};
 use crate::solver::key::Inputs;
@@ -155,10 +158,12 @@ impl Download {
 }
 
 fn parse(text: &str) -> Result<Url, BuildError> {
-    Url::parse(text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| BuildError::user("a URL to download is malformed").hint("it must be http://HOST/PATH or https://HOST/PATH"))
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()).ok_or_else(
+        || {
+            BuildError::user("a URL to download is malformed")
+                .hint("it must be http://HOST/PATH or https://HOST/PATH")
+        },
+    )
 }
 
 fn step_name(url: &str) -> String {
@@ -210,7 +215,8 @@ async fn fetch(
                 Err(Failed::Build(e)) => return Err(e),
                 Err(Failed::Mismatch { found }) => {
                     let wanted = wanted.map_or("", Digest::as_str);
-                    let message = format!("digest mismatch for {}: {found} (expected: {wanted})", redacted(url));
+                    let message =
+                        format!("digest mismatch for {}: {found} (expected: {wanted})", redacted(url));
                     return Err(BuildError::user(message).hint("the file changed, or --checksum is wrong"));
                 }
             }
@@ -297,7 +303,8 @@ async fn receive(
     answer: &mut Answer,
     wanted: Option<&Digest>,
 ) -> Result<Digest, Failed> {
-    let broken = |e: std::io::Error| BuildError::new(Kind::Config, "cannot write into the store").caused_by(e);
+    let broken =
+        |e: std::io::Error| BuildError::new(Kind::Config, "cannot write into the store").caused_by(e);
     let store_error = |e: cooper_snapshotter::Error| Failed::Build(e.into());
     let mut writer = fetcher.session.store.blob_writer(wanted, None).map_err(store_error)?;
     let item = request.url.path().to_owned();
@@ -360,8 +367,9 @@ fn authorization(fetcher: &Fetcher, url: &Url) -> Result<Option<HeaderValue>, Bu
         found = Some(format!("Basic {}", STANDARD.encode(pair)));
     }
     let Some(text) = found else { return Ok(None) };
-    let mut value = HeaderValue::from_str(&text)
-        .map_err(|_| BuildError::user("a secret for HTTP is no valid header").hint("it must be one line of text"))?;
+    let mut value = HeaderValue::from_str(&text).map_err(|_| {
+        BuildError::user("a secret for HTTP is no valid header").hint("it must be one line of text")
+    })?;
     value.set_sensitive(true);
     Ok(Some(value))
 }
@@ -376,85 +384,11 @@ fn conditions(known: &Known) -> HeaderMap {
     headers
 }
 
-fn is_strong(etag: Option<&str>) -> bool {
-    etag.is_some_and(|tag| tag.starts_with('"') && tag.len() > 2)
-}
-
 fn name_of(op: &HttpOp, known: Option<&Known>) -> String {
     let name = op.filename.clone().or_else(|| known.and_then(|k| k.name.clone()));
     name.filter(|name| is_file_name(name)).unwrap_or_else(|| UNNAMED.to_owned())
 }
 
-fn is_file_name(name: &str) -> bool {
-    !matches!(name, "" | "." | "..") && name.len() <= 255 && !name.contains(['/', '\0']) && !name.contains(char::is_control)
-}
-
-/// `filename=` of a `Content-Disposition`; only its last part, as browsers do.
-fn disposition_name(header: &str) -> Option<String> {
-    let mut plain = None;
-    for part in header.split(';').skip(1) {
-        let (key, value) = part.split_once('=')?;
-        let value = value.trim();
-        let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-        match key.trim().to_ascii_lowercase().as_str() {
-            "filename" => plain = Some(value.to_owned()),
-            "filename*" => {
-                let encoded = value.get(..7).filter(|p| p.eq_ignore_ascii_case("utf-8''")).and(value.get(7..));
-                if let Some(encoded) = encoded {
-                    plain = Some(percent_decoded(encoded));
-                    break;
-                }
-            }
-            _ => {}
-        }
-    }
-    let name = plain?;
-    let last = name.rsplit(['/', '\\']).next()?.to_owned();
-    is_file_name(&last).then_some(last)
-}
-
 fn mtime_of(known: &Known) -> i64 {
     known.last_modified.as_deref().and_then(parse_date).unwrap_or(NO_TIME)
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT` in Unix seconds.
-fn parse_date(text: &str) -> Option<i64> {
-    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let (_, rest) = text.split_once(", ")?;
-    let mut words = rest.split(' ');
-    let (day, month, year, time) = (words.next()?, words.next()?, words.next()?, words.next()?);
-    let at = MONTHS.find(month).filter(|at| month.len() == 3 && at % 3 == 0)?;
-    let (seconds, _) = cooper_oci::parse_rfc3339(&format!("{year}-{:02}-{day}T{time}Z", at / 3 + 1))?;
-    (words.next()? == "GMT").then_some(seconds)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_read() {
-        assert_eq!(parse_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        for bad in ["", "1994-11-06", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET"] {
-            assert_eq!(parse_date(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn names_from_headers_are_file_names() {
-        for (header, want) in [
-            ("attachment; filename=\"a b.txt\"", Some("a b.txt")),
-            ("attachment; filename=a.txt; size=3", Some("a.txt")),
-            ("attachment; filename=\"../../etc/passwd\"", Some("passwd")),
-            ("attachment; filename=\"a\\b\"", Some("b")),
-            ("attachment; filename=x; filename*=UTF-8''%e2%82%ac.txt", Some("€.txt")),
-            ("attachment; filename*=UTF-8''..%2f..", None),
-            ("attachment; filename=\"..\"", None),
-            ("attachment; filename=\"a/\"", None),
-            ("attachment", None),
-            ("inline; bare", None),
-        ] {
-            assert_eq!(disposition_name(header).as_deref(), want, "{header}");
-        }
-    }
 }

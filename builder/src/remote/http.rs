@@ -211,13 +211,16 @@ fn build(index: usize) -> Result<Client, String> {
         1 => builder.tls_certs_only([]),
         _ => builder.tls_certs_only([]).no_proxy(),
     };
-    builder.build().map_err(|e| std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string))
+    builder
+        .build()
+        .map_err(|e| std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string))
 }
 
 /// The next hop: at least as safe as the one before, and not from the world into this machine.
 fn redirect_target(start: &Url, from: &Url, headers: &HeaderMap) -> Result<Url, String> {
     let no_url = || "redirect to something that is no URL".to_owned();
-    let location = headers.get(LOCATION).and_then(|v| v.to_str().ok()).ok_or("redirect without a location")?;
+    let location =
+        headers.get(LOCATION).and_then(|v| v.to_str().ok()).ok_or("redirect without a location")?;
     let next = from.join(location).map_err(|_| no_url())?;
     match next.scheme() {
         "https" => {}
@@ -242,7 +245,9 @@ fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
             name == "localhost" || name.ends_with(".localhost")
         }
         Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.to_ipv4_mapped().map_or(*address == Ipv6Addr::LOCALHOST, |v4| v4.is_loopback()),
+        Host::Ipv6(address) => {
+            address.to_ipv4_mapped().map_or(*address == Ipv6Addr::LOCALHOST, |v4| v4.is_loopback())
+        }
     }
 }
 
@@ -254,9 +259,7 @@ fn is_inward<S: AsRef<str>>(host: &Host<S>) -> bool {
         Host::Ipv4(address) => v4(address),
         Host::Ipv6(address) => match address.to_ipv4_mapped() {
             Some(mapped) => v4(&mapped),
-            None => {
-                address.is_loopback() || address.is_unspecified() || address.is_unicast_link_local()
-            }
+            None => address.is_loopback() || address.is_unspecified() || address.is_unicast_link_local(),
         },
     }
 }

@@ -5,6 +5,7 @@
 //! Must not: let a credential out to another origin, into an error, a record or a file; take options from a URL.
 
 pub mod git;
+pub mod headers;
 pub mod http;
 
 use std::path::{Path, PathBuf};
@@ -39,8 +40,8 @@ impl Fetcher {
     /// A secret as text without white space around it.
     pub fn secret(&self, id: &str) -> Result<Option<String>, BuildError> {
         let Some(bytes) = secret(&self.request, id, false)? else { return Ok(None) };
-        let text = String::from_utf8(bytes)
-            .map_err(|_| BuildError::user(format!("the secret {id} is not text")))?;
+        let text =
+            String::from_utf8(bytes).map_err(|_| BuildError::user(format!("the secret {id} is not text")))?;
         Ok(Some(text.trim().to_owned()).filter(|t| !t.is_empty()))
     }
 

@@ -25,7 +25,9 @@ fn a_tar_on_standard_input_is_a_context() {
     let plain = tar(&FILES);
     let mut gzip = Vec::new();
     {
-        let mut encoder = cooper_oci::compress::encoder(&mut gzip, cooper_oci::compress::Compression::Gzip, None, 1).unwrap();
+        let mut encoder =
+            cooper_oci::compress::encoder(&mut gzip, cooper_oci::compress::Compression::Gzip, None, 1)
+                .unwrap();
         encoder.write_all(&plain).unwrap();
         encoder.finish().unwrap();
     }
@@ -75,6 +77,9 @@ fn a_url_is_an_archive_or_a_dockerfile() {
     assert_eq!(server.statuses(), [200, 304]);
     let built = fixture.run(with(ContextSource::remote(&server.url("/Dockerfile")).unwrap())).unwrap();
     assert_eq!(built.read("x"), "here\n");
+    let mut request = fixture.request("");
+    request.dockerfile = Some(DockerfileSource::Url(server.url("/Dockerfile")));
+    assert_eq!(fixture.run(request).unwrap().read("x"), "here\n");
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! A store, a project and builds of it into a directory.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use cooper_builder::event::{Event, EventSender, StepState};
-use cooper_builder::request::{BuildRequest, ContextSource, DockerfileSource, Output, OutputKind, SecretSource};
+use cooper_builder::request::{
+    BuildRequest, ContextSource, DockerfileSource, Output, OutputKind, SecretSource,
+};
 use cooper_builder::{BuildError, CancelToken, Session, SessionOptions};
 
 pub struct Fixture {
@@ -45,7 +48,8 @@ pub fn fixture() -> Option<Fixture> {
         return None;
     }
     let dir = tempfile::tempdir().unwrap();
-    let session = Session::open(&SessionOptions { root: Some(dir.path().join("store")), unprivileged: false }).unwrap();
+    let session =
+        Session::open(&SessionOptions { root: Some(dir.path().join("store")), unprivileged: false }).unwrap();
     std::fs::create_dir(dir.path().join("project")).unwrap();
     Some(Fixture { dir, session })
 }
@@ -116,10 +120,10 @@ pub fn told(error: &BuildError) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
+        write!(text, ": {next}").unwrap();
         cause = next.source();
     }
-    text.push_str(&format!(" (hint: {})", error.advice().unwrap_or_default()));
+    write!(text, " (hint: {})", error.advice().unwrap_or_default()).unwrap();
     text
 }
 

@@ -1,5 +1,6 @@
 //! ADD of git repositories, and named contexts that are some.
 
+use std::fmt::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::fixture::{Fixture, fixture, told};
@@ -75,7 +76,7 @@ fn refs_of_all_kinds_are_found() {
         (&format!("?tag=v2&checksum={}", &second[..12]), "two"),
     ];
     for (index, (suffix, _)) in cases.iter().enumerate() {
-        dockerfile.push_str(&format!("ADD {url}{suffix} /{index}/\n"));
+        writeln!(dockerfile, "ADD {url}{suffix} /{index}/").unwrap();
     }
     let built = fixture.build(&dockerfile).unwrap();
     for (index, (suffix, want)) in cases.iter().enumerate() {
@@ -103,7 +104,9 @@ fn subdirectories_are_taken_by_themselves() {
     repository.commit(&[]);
     let daemon = Daemon::start(&fixture.dir().join("git"));
     let url = daemon.url("app.git");
-    let built = fixture.build(&format!("FROM scratch\nADD {url}#main:sub /d/\nADD {url}?subdir=/sub/ /e/\n")).unwrap();
+    let built = fixture
+        .build(&format!("FROM scratch\nADD {url}#main:sub /d/\nADD {url}?subdir=/sub/ /e/\n"))
+        .unwrap();
     assert_eq!(built.read("d/b.txt"), "below");
     assert_eq!(built.read("e/b.txt"), "below");
     for bad in ["#:none", "#:a.txt", "#:etc"] {
@@ -188,7 +191,8 @@ fn checksums_are_checked() {
     let tag = repository.git(&["rev-parse", "v2"]);
     let daemon = Daemon::start(&fixture.dir().join("git"));
     let url = daemon.url("app.git");
-    let add = |checksum: &str| fixture.build(&format!("FROM scratch\nADD --checksum={checksum} {url}#v2 /d/\n"));
+    let add =
+        |checksum: &str| fixture.build(&format!("FROM scratch\nADD --checksum={checksum} {url}#v2 /d/\n"));
     for good in [&second, &tag, &second[..10]] {
         assert_eq!(add(good).unwrap().read("d/a.txt"), "two");
     }
@@ -204,12 +208,21 @@ fn submodules_come_along_unless_refused() {
     let (repository, _) = sample(&fixture);
     let library = Repository::new(fixture.dir().join("git/library.git"));
     library.commit(&[("lib.txt", "library")]);
-    repository.git(&["-c", "protocol.file.allow=always", "submodule", "--quiet", "add", &library.file_url(), "lib"]);
+    repository.git(&[
+        "-c",
+        "protocol.file.allow=always",
+        "submodule",
+        "--quiet",
+        "add",
+        &library.file_url(),
+        "lib",
+    ]);
     repository.git(&["config", "-f", ".gitmodules", "submodule.lib.url", "../library.git"]);
     repository.commit(&[]);
     let daemon = Daemon::start(&fixture.dir().join("git"));
     let url = daemon.url("app.git");
-    let built = fixture.build(&format!("FROM scratch\nADD {url} /d/\nADD {url}?submodules=false /e/\n")).unwrap();
+    let built =
+        fixture.build(&format!("FROM scratch\nADD {url} /d/\nADD {url}?submodules=false /e/\n")).unwrap();
     assert_eq!(built.read("d/lib/lib.txt"), "library");
     assert!(!built.out.join("d/lib/.git").exists());
     assert!(!built.out.join("e/lib/lib.txt").exists());
@@ -225,7 +238,8 @@ fn times_may_be_the_commits() {
     let Some(fixture) = fixture() else { return };
     sample(&fixture);
     let daemon = Daemon::start(&fixture.dir().join("git"));
-    let built = fixture.build(&format!("FROM scratch\nADD {}?mtime=commit /d/\n", daemon.url("app.git"))).unwrap();
+    let built =
+        fixture.build(&format!("FROM scratch\nADD {}?mtime=commit /d/\n", daemon.url("app.git"))).unwrap();
     for name in ["d/a.txt", "d/sub"] {
         assert_eq!(std::fs::metadata(built.out.join(name)).unwrap().mtime(), COMMIT_SECONDS, "{name}");
     }

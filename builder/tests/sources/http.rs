@@ -51,7 +51,11 @@ fn a_file_is_added_and_asked_for_again_with_conditions() {
 fn a_date_serves_as_condition_too() {
     let Some(fixture) = fixture() else { return };
     let server = Server::start(|request| {
-        if request.header("if-modified-since") == DATE { Answer::new(304) } else { Answer::ok("x").with("Last-Modified", DATE) }
+        if request.header("if-modified-since") == DATE {
+            Answer::new(304)
+        } else {
+            Answer::ok("x").with("Last-Modified", DATE)
+        }
     });
     let dockerfile = format!("FROM scratch\nADD {} /\n", server.url("/f"));
     fixture.build(&dockerfile).unwrap();
@@ -95,7 +99,10 @@ fn a_wrong_checksum_names_both_digests_and_leaves_nothing() {
     let error = fixture.build(&format!("FROM scratch\nADD --checksum={want} {url} /f\n")).unwrap_err();
     let text = told(&error);
     let got = Digest::sha256_of(b"evil");
-    assert!(text.contains(&format!("digest mismatch for {}: {got} (expected: {want})", server.url("/f"))), "{text}");
+    assert!(
+        text.contains(&format!("digest mismatch for {}: {got} (expected: {want})", server.url("/f"))),
+        "{text}"
+    );
     assert!(!text.contains("passw0rd"), "{text}");
     assert!(!fixture.store().join("blobs/sha256").join(got.hex()).exists());
 }
@@ -107,7 +114,9 @@ fn names_come_from_the_header_or_are_missing() {
         "/" => Answer::ok("named").with("Content-Disposition", "attachment; filename=\"../n.txt\""),
         _ => Answer::ok("unnamed"),
     });
-    let built = fixture.build(&format!("FROM scratch\nADD {} /d/\nADD {} /e/\n", server.url("/"), server.url("/?q"))).unwrap();
+    let built = fixture
+        .build(&format!("FROM scratch\nADD {} /d/\nADD {} /e/\n", server.url("/"), server.url("/?q")))
+        .unwrap();
     assert_eq!(built.read("d/n.txt"), "named");
     assert_eq!(built.read("e/__unnamed__"), "unnamed");
 }
@@ -126,7 +135,10 @@ fn credentials_stay_with_their_server() {
     let dockerfile = format!("FROM scratch\nADD {} /f\n", server.url("/here"));
     let error = fixture.build(&dockerfile).unwrap_err();
     let text = told(&error);
-    assert!(text.contains("invalid response status 401") && text.contains("HTTP_AUTH_TOKEN_127.0.0.1"), "{text}");
+    assert!(
+        text.contains("invalid response status 401") && text.contains("HTTP_AUTH_TOKEN_127.0.0.1"),
+        "{text}"
+    );
     server.take();
 
     let mut request = fixture.request(&dockerfile);
@@ -169,7 +181,11 @@ fn a_passing_failure_is_tried_again_and_a_lasting_one_is_told() {
     let build = |path: &str| fixture.build(&format!("FROM scratch\nADD {} /f\n", server.url(path)));
     assert_eq!(build("/f").unwrap().read("f"), "x");
     assert_eq!(server.statuses(), [503, 200]);
-    for (path, want) in [("/gone", "invalid response status 404"), ("/loop", "redirects"), ("/down", "redirect to file refused")] {
+    for (path, want) in [
+        ("/gone", "invalid response status 404"),
+        ("/loop", "redirects"),
+        ("/down", "redirect to file refused"),
+    ] {
         let text = told(&build(path).unwrap_err());
         assert!(text.contains(want) && text.contains(&server.url(path)), "{text}");
     }
@@ -181,7 +197,8 @@ fn archives_are_unpacked_only_when_asked() {
     let tar = crate::fixture::tar(&[("in/a.txt", "inside")]);
     let server = Server::start(move |_| Answer::ok(tar.clone()));
     let url = server.url("/x.tar");
-    let built = fixture.build(&format!("FROM scratch\nADD {url} /kept/\nADD --unpack {url} /open/\n")).unwrap();
+    let built =
+        fixture.build(&format!("FROM scratch\nADD {url} /kept/\nADD --unpack {url} /open/\n")).unwrap();
     assert!(built.out.join("kept/x.tar").is_file());
     assert_eq!(built.read("open/in/a.txt"), "inside");
 }

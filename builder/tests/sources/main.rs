@@ -5,6 +5,6 @@
 mod contexts;
 mod fixture;
 mod git;
-mod repository;
 mod http;
+mod repository;
 mod server;

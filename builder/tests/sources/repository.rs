@@ -1,5 +1,7 @@
 //! Real git repositories, and servers for them on loopback.
 
+#![expect(clippy::disallowed_methods, reason = "git is the oracle here")]
+
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

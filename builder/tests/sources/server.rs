@@ -1,6 +1,7 @@
 //! A small HTTP server on loopback that answers as it is told and remembers what it was asked.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -110,10 +111,10 @@ impl Server {
         self.seen.lock().unwrap().push((request, answer.status));
         let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", answer.status);
         if answer.status != 304 {
-            head.push_str(&format!("Content-Length: {}\r\n", answer.body.len()));
+            write!(head, "Content-Length: {}\r\n", answer.body.len()).unwrap();
         }
         for (name, value) in &answer.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         let mut stream = stream;
         stream.write_all(head.as_bytes())?;

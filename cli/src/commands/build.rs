@@ -23,7 +23,7 @@ pub struct BuildArgs {
     /// Build context: a directory, a git or HTTP URL, or `-` for a tar or a Dockerfile on standard input
     #[arg(value_name = "PATH | URL | -", allow_hyphen_values = false)]
     pub context: Option<String>,
-    /// Dockerfile, relative to the current directory, or `-` [default: PATH/Dockerfile]
+    /// Dockerfile, relative to the current directory, an HTTP URL, or `-` [default: PATH/Dockerfile]
     #[arg(short, long, value_name = "PATH")]
     pub file: Option<String>,
     /// Name of the image, such as registry.example/app:1.2

@@ -151,7 +151,9 @@ impl<'f> Git<'f> {
         let work = async {
             match tokio::time::timeout(TIME, self.execute(arguments)).await {
                 Ok(result) => result,
-                Err(_) => Err(BuildError::new(Kind::Remote, format!("git takes too long with {}", self.shown))),
+                Err(_) => {
+                    Err(BuildError::new(Kind::Remote, format!("git takes too long with {}", self.shown)))
+                }
             }
         };
         self.fetcher.unless_cancelled(work).await
@@ -176,7 +178,12 @@ impl<'f> Git<'f> {
         // The shell sets what only the process itself can: the mode of new files, and how large they may grow.
         let mut command = tokio::process::Command::new("sh");
         command
-            .args(["-c", "umask 022; ulimit -f \"$1\" 2>/dev/null; shift; exec git \"$@\"", "sh", MAX_FILE_BLOCKS])
+            .args([
+                "-c",
+                "umask 022; ulimit -f \"$1\" 2>/dev/null; shift; exec git \"$@\"",
+                "sh",
+                MAX_FILE_BLOCKS,
+            ])
             .args(arguments)
             .current_dir(&self.dir)
             .env_clear()
@@ -198,8 +205,11 @@ impl<'f> Git<'f> {
             return Ok(Ok(String::from_utf8_lossy(&out).into_owned()));
         }
         if status.code() == Some(127) {
-            return Err(BuildError::new(Kind::Config, format!("git is needed for {}, and it is not installed", self.shown))
-                .hint("install git"));
+            return Err(BuildError::new(
+                Kind::Config,
+                format!("git is needed for {}, and it is not installed", self.shown),
+            )
+            .hint("install git"));
         }
         let command = arguments.iter().find(|a| !a.starts_with('-')).copied().unwrap_or_default().to_owned();
         Ok(Err(GitFailure { command, message: essence(&String::from_utf8_lossy(&err)) }))
@@ -282,7 +292,9 @@ fn one_line(value: String) -> Result<String, BuildError> {
 fn essence(message: &str) -> String {
     let mut seen = HashSet::new();
     let lines = || message.lines().map(str::trim).filter(|line| !line.is_empty());
-    let telling = |line: &&str| ["fatal:", "error:", "remote:", "ssh:", "warning: redirecting"].iter().any(|w| line.starts_with(w));
+    let telling = |line: &&str| {
+        ["fatal:", "error:", "remote:", "ssh:", "warning: redirecting"].iter().any(|w| line.starts_with(w))
+    };
     let mut found: Vec<&str> = lines().filter(telling).filter(|line| seen.insert(*line)).take(6).collect();
     if found.is_empty() || found.iter().all(|line| line.contains("Could not read from remote repository")) {
         found = lines().filter(|line| !line.starts_with("Cloning into")).collect();
@@ -298,7 +310,12 @@ fn hint(message: &str, remote: &str) -> Option<String> {
         "add the server's key to ~/.ssh/known_hosts, from a source that you trust".into()
     } else if has(&["Permission denied"]) && !remote.starts_with("http") {
         "give an agent that holds the key: --ssh default".into()
-    } else if has(&["Authentication failed", "could not read Username", "terminal prompts disabled", "returned error: 40"]) {
+    } else if has(&[
+        "Authentication failed",
+        "could not read Username",
+        "terminal prompts disabled",
+        "returned error: 40",
+    ]) {
         "give a token: --secret id=GIT_AUTH_TOKEN,env=NAME".into()
     } else if has(&["redirect", "returned error: 30"]) {
         "name the URL that the server redirects to".into()

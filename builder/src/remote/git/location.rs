@@ -45,7 +45,11 @@ impl Location {
     pub fn parse(text: &str) -> Result<Location, BuildError> {
         let (before, fragment) = text.split_once('#').map_or((text, ""), |(b, f)| (b, f));
         let (address, query) = before.split_once('?').map_or((before, ""), |(a, q)| (a, q));
-        let address = if address.starts_with("github.com/") { format!("https://{address}") } else { address.to_owned() };
+        let address = if address.starts_with("github.com/") {
+            format!("https://{address}")
+        } else {
+            address.to_owned()
+        };
         let (url, login, remote) = remote_of(&address)?;
         let shown = remote.clone();
         let invalid = |what: String| BuildError::user(format!("invalid git URL {shown}: {what}"));
@@ -168,7 +172,6 @@ fn is_hex(text: &str) -> bool {
 fn is_ref(text: &str) -> bool {
     !text.starts_with(['-', '/', '.', '+'])
         && !text.ends_with(['/', '.'])
-        && !text.ends_with(".lock")
         && ["..", "@{", "//", "/."].iter().all(|bad| !text.contains(bad))
         && !text.contains(|c: char| c.is_control() || " ~^:?*[\\".contains(c))
 }
@@ -189,7 +192,12 @@ fn remote_of(address: &str) -> Result<Remote, BuildError> {
                 && !text.starts_with('-')
                 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
         };
-        if !word(user) || !word(host) || path.is_empty() || path.starts_with('-') || path.contains(char::is_control) {
+        if !word(user)
+            || !word(host)
+            || path.is_empty()
+            || path.starts_with('-')
+            || path.contains(char::is_control)
+        {
             return Err(invalid());
         }
         return Ok((None, None, address.to_owned()));
@@ -201,7 +209,11 @@ fn remote_of(address: &str) -> Result<Remote, BuildError> {
         "file" => !host_is_fine,
         _ => false,
     };
-    if !fine || url.username().starts_with('-') || url.username().starts_with("%2d") || url.username().starts_with("%2D") {
+    if !fine
+        || url.username().starts_with('-')
+        || url.username().starts_with("%2d")
+        || url.username().starts_with("%2D")
+    {
         return Err(invalid());
     }
     let mut login = None;

@@ -30,7 +30,8 @@ pub async fn resolve(git: &Git<'_>, location: &Location) -> Result<Resolved, Bui
         && !resolved.tag.as_ref().is_some_and(|tag| tag.starts_with(want.as_str()))
     {
         let tag = resolved.tag.as_ref().map_or_else(String::new, |tag| format!("{tag} or "));
-        let message = format!("expected checksum to match {want}, got {tag}{} ({})", resolved.commit, location.shown());
+        let message =
+            format!("expected checksum to match {want}, got {tag}{} ({})", resolved.commit, location.shown());
         return Err(BuildError::user(message).hint("the ref moved, or the checksum is wrong"));
     }
     Ok(resolved)

@@ -3,7 +3,9 @@
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use cooper_builder::request::{ARCHIVE_HEAD_BYTES, ArchiveStream, ContextSource, DockerfileSource, is_archive};
+use cooper_builder::request::{
+    ARCHIVE_HEAD_BYTES, ArchiveStream, ContextSource, DockerfileSource, is_archive,
+};
 
 use crate::failure::Failure;
 
@@ -19,9 +21,6 @@ pub fn resolve(
     let Some(context) = context else {
         return Err(Failure::usage("please specify build context (e.g. \".\" for the current directory)"));
     };
-    if let Some(url) = file.filter(|f| f.starts_with("http://") || f.starts_with("https://")) {
-        return Err(Failure::usage(format!("a URL as --file is not supported yet: {url}")));
-    }
     match (context, file) {
         ("-", Some("-")) => {
             Err(Failure::usage("invalid argument: can't use stdin for both build context and dockerfile"))
@@ -31,7 +30,7 @@ pub fn resolve(
             if is_archive(&head) {
                 // What `stdin` has buffered is behind every handle of it.
                 let stream = ArchiveStream::new(Cursor::new(head).chain(std::io::stdin()));
-                return Ok((ContextSource::Tar(stream), file.map(|f| DockerfileSource::Path(PathBuf::from(f)))));
+                return Ok((ContextSource::Tar(stream), file.map(dockerfile)));
             }
             if file.is_some() {
                 return Err(Failure::usage(
@@ -46,10 +45,18 @@ pub fn resolve(
             let dockerfile = match file {
                 None => None,
                 Some("-") => Some(DockerfileSource::Text(read_all(stdin)?)),
-                Some(file) => Some(DockerfileSource::Path(PathBuf::from(file))),
+                Some(file) => Some(dockerfile(file)),
             };
             Ok((context, dockerfile))
         }
+    }
+}
+
+fn dockerfile(file: &str) -> DockerfileSource {
+    if file.starts_with("http://") || file.starts_with("https://") {
+        DockerfileSource::Url(file.to_owned())
+    } else {
+        DockerfileSource::Path(PathBuf::from(file))
     }
 }
 
@@ -59,7 +66,9 @@ fn place(path: &str) -> Result<ContextSource, Failure> {
     match std::fs::metadata(local) {
         Ok(found) if found.is_dir() => return Ok(ContextSource::Directory(local.to_owned())),
         Ok(_) => {
-            return Err(Failure::user(format!("unable to prepare context: path {path:?} is not a directory")));
+            return Err(Failure::user(format!(
+                "unable to prepare context: path {path:?} is not a directory"
+            )));
         }
         Err(_) => {}
     }
@@ -118,6 +127,8 @@ mod tests {
             with(Some("."), Some("a/b"), b"").unwrap(),
             (here(), Some(DockerfileSource::Path("a/b".into())))
         );
+        let url = DockerfileSource::Url("https://x.test/Dockerfile".into());
+        assert_eq!(with(Some("."), Some("https://x.test/Dockerfile"), b"").unwrap(), (here(), Some(url)));
         assert_eq!(with(Some("."), Some("-"), b"FROM x").unwrap(), (here(), text()));
         assert_eq!(with(Some("-"), None, b"FROM x").unwrap(), (ContextSource::Empty, text()));
         let git = ContextSource::Git("https://x.test/y.git#main".into());
@@ -130,13 +141,12 @@ mod tests {
     #[test]
     fn refusals_are_buildkits() {
         type Case<'a> = (Option<&'a str>, Option<&'a str>, &'a [u8], &'a str);
-        let table: [Case<'_>; 6] = [
+        let table: [Case<'_>; 5] = [
             (None, None, b"", "please specify build context"),
             (Some("-"), Some("-"), b"", "can't use stdin for both"),
             (Some("-"), Some("x"), b"", "ambiguous Dockerfile source"),
             (Some("/no/such"), None, b"", "unable to prepare context: path \"/no/such\" not found"),
             (Some("/dev/null"), None, b"", "is not a directory"),
-            (Some("."), Some("https://x/Dockerfile"), b"", "not supported yet"),
         ];
         for (context, file, stdin, want) in table {
             let got = with(context, file, stdin).unwrap_err();
