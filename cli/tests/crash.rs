@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cooper_testkit::{Context, is_root, program, skip, testdata};
+use cooper_testkit::{Context, is_root, mounts_with, processes_with, program, skip, testdata};
 
 /// A context of some hundred files, and a Dockerfile whose steps take turns with COPY and RUN.
 fn project(dir: &Path) {
@@ -93,14 +93,23 @@ fn next(seed: &mut u64) -> u64 {
 /// always succeeds with the right files, and a prune leaves nothing.
 #[test]
 fn killed_builds_leave_a_good_store() {
+    let killed: u32 = std::thread::scope(|scope| {
+        let stores: Vec<_> = (0..4).map(|n| scope.spawn(move || kill_and_build(n, 25))).collect();
+        stores.into_iter().map(|store| store.join().unwrap()).sum()
+    });
+    assert!(killed > 50, "only {killed} of 100 builds were killed before their end");
+}
+
+/// Uses one store for all rounds; how many builds did not end before they were killed.
+fn kill_and_build(number: u64, rounds: u32) -> u32 {
     let context = Context::new("killed");
     let project_dir = context.dir().join("project");
     project(&project_dir);
     let store = context.store();
     let cooper = context.cooper();
-    let mut seed = 20_261_125;
+    let mut seed = 20_261_125 + number;
     let mut killed = 0;
-    for round in 0..100 {
+    for round in 0..rounds {
         let dest = context.dir().join(format!("out{round}"));
         let output = format!("type=local,dest={}", dest.display());
         let mut child = build(&cooper, &store, &project_dir, &round.to_string(), &output)
@@ -122,42 +131,38 @@ fn killed_builds_leave_a_good_store() {
         drop(lines);
         let _ = std::fs::remove_dir_all(&dest);
         succeed(&mut build(&cooper, &store, &project_dir, &round.to_string(), &output));
-        let found = files(&dest);
-        for n in 0..200 {
-            let want = format!("content {n}\n").repeat(50);
-            assert_eq!(found[Path::new(&format!("src/deep/file{n}"))], want.as_bytes(), "round {round}");
-        }
-        for n in 1..=100 {
-            assert_eq!(found[Path::new(&format!("one/{n}"))], format!("{round}-{n}\n").as_bytes());
-            assert_eq!(found[Path::new(&format!("two/{n}"))], format!("two-{round}-{n}\n").as_bytes());
-        }
-        assert!(dest.join("made").is_dir() && !dest.join("home").exists());
+        check(&dest, round);
         std::fs::remove_dir_all(&dest).unwrap();
     }
-    assert!(killed > 50, "only {killed} of 100 builds were killed before their end");
-    let mut prune = program(&cooper);
-    succeed(prune.arg("--root").arg(&store).args(["prune", "--all"]));
+    succeed(program(&cooper).arg("--root").arg(&store).args(["prune", "--all"]));
+    nothing_is_left(&store);
+    killed
+}
+
+/// The files of the project's image.
+fn check(dest: &Path, round: u32) {
+    let found = files(dest);
+    for n in 0..200 {
+        let want = format!("content {n}\n").repeat(50);
+        assert_eq!(found[Path::new(&format!("src/deep/file{n}"))], want.as_bytes(), "round {round}");
+    }
+    for n in 1..=100 {
+        assert_eq!(found[Path::new(&format!("one/{n}"))], format!("{round}-{n}\n").as_bytes());
+        assert_eq!(found[Path::new(&format!("two/{n}"))], format!("two-{round}-{n}\n").as_bytes());
+    }
+    assert!(dest.join("made").is_dir() && !dest.join("home").exists());
+}
+
+/// No file, no mount, no process of the store.
+fn nothing_is_left(store: &Path) {
     for part in ["blobs", "snapshots", "steps", "layers", "images", "mounts", "tmp"] {
         let left = store.join(part);
         let count = if left.exists() { files(&left).len() } else { 0 };
         assert_eq!(count, 0, "{} is not empty after prune --all", left.display());
     }
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!mounts.contains(&*store.to_string_lossy()), "a mount of the store was left:\n{mounts}");
-    assert_eq!(processes_naming(&store), Vec::<String>::new());
-}
-
-/// Command lines of running processes that name the store, and containers of ours.
-fn processes_naming(store: &Path) -> Vec<String> {
-    let mut out = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Ok(command) = std::fs::read(entry.path().join("cmdline")) else { continue };
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        if command.contains(&*store.to_string_lossy()) {
-            out.push(command);
-        }
-    }
-    out
+    let name = store.to_string_lossy();
+    assert_eq!(mounts_with(&name), Vec::<String>::new());
+    assert_eq!(processes_with(&name), Vec::<String>::new());
 }
 
 /// A file system in a file. Copying the file while it is mounted gives what the disk would hold if the power went now.

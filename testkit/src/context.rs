@@ -84,6 +84,11 @@ impl Drop for Context {
     }
 }
 
+/// A directory for what takes long to make, kept between runs: beside the program under test, so outside of git.
+pub fn cache() -> PathBuf {
+    cooper_binary().with_file_name("cooper-test-cache")
+}
+
 /// The `cooper` binary: COOPER_BINARY, or the one that cargo built beside this test.
 pub fn cooper_binary() -> PathBuf {
     if let Some(path) = std::env::var_os("COOPER_BINARY") {

@@ -1,6 +1,9 @@
 //! What Cooper's tests share: a scratch store with the `cooper` binary, a real registry, an unprivileged user, the
 //! files of `testdata/`.
 //!
+//! To run tests as another user: copy their binaries, the program and `testdata/` to where that user can read them, and
+//! say where by COOPER_BINARY and COOPER_WORKSPACE. `cli/tests/as_user.rs` does so.
+//!
 //! Drives programs from outside; knows no other crate of the workspace. Panics where a test would `unwrap`; where the
 //! machine lacks something, says so on standard output and gives `None`, and the test returns.
 
@@ -15,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 pub use command::{Output, find_program, program};
-pub use context::{Context, cooper_binary};
+pub use context::{Context, cache, cooper_binary};
 pub use engine::{Bundle, Dockerd, Podman, skopeo, tool};
 pub use observe::{mounts_with, processes_with, wait_for};
 pub use registry::{PASSWORD, Registry, USER};
