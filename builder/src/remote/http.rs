@@ -110,6 +110,8 @@ pub struct Get {
 #[derive(Debug)]
 pub struct Answer {
     response: Response,
+    /// As the head said: the response itself counts down.
+    length: Option<u64>,
     budget: Budget,
     deadline: Instant,
     read_bytes: u64,
@@ -148,8 +150,10 @@ impl Http {
             let status = response.status();
             match status.as_u16() {
                 301..=303 | 307 | 308 => {}
-                304 => return Ok(Answer { response, budget, deadline, read_bytes: 0 }),
-                _ if status.is_success() => return Ok(Answer { response, budget, deadline, read_bytes: 0 }),
+                304 | 200..=299 => {
+                    let length = response.content_length();
+                    return Ok(Answer { response, length, budget, deadline, read_bytes: 0 });
+                }
                 refused => return Err(HttpError::Status(refused)),
             }
             let next = redirect_target(&get.url, &url, response.headers()).map_err(HttpError::Redirect)?;
@@ -175,7 +179,7 @@ impl Answer {
 
     /// Bytes of the body, if the server says so.
     pub fn length(&self) -> Option<u64> {
-        self.response.content_length()
+        self.length
     }
 
     /// The next part of the body, `None` at its end.

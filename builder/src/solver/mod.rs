@@ -165,11 +165,19 @@ impl Build {
                 Ok(output)
             }
             Err(e) => {
-                let e = e.at(step.span).in_dockerfile(&self.dockerfile).in_step(number);
+                let e = e.at(step.span.or_else(|| self.span_of_user(id))).in_dockerfile(&self.dockerfile).in_step(number);
                 self.events.send(Event::StepFailed { step: number, message: e.to_string() });
                 Err(e)
             }
         }
+    }
+
+    /// Where the Dockerfile names a source that has no place of its own.
+    fn span_of_user(&self, id: StepId) -> Option<cooper_frontend::ast::Span> {
+        self.graph.dag.neighbors(id).find_map(|user| match &self.graph.dag[user].op {
+            Op::Copy(op) => op.sources.iter().find(|source| source.input == id)?.span,
+            _ => self.graph.dag[user].span,
+        })
     }
 
     async fn dispatch(

@@ -274,7 +274,8 @@ fn what_is_missing_is_named() {
         (format!("{url}#{absent}"), "does not contain commit"),
         (daemon.url("none.git"), "cannot fetch git://"),
     ] {
-        let error = told(&fixture.build(&format!("FROM scratch\nADD {source} /d/\n")).unwrap_err());
-        assert!(error.contains(want), "{source}: {error}");
+        let error = fixture.build(&format!("FROM scratch\nADD {source} /d/\n")).unwrap_err();
+        assert!(told(&error).contains(want), "{source}: {}", told(&error));
+        assert_eq!(error.span().map(|span| span.start_line), Some(2));
     }
 }

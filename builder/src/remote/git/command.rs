@@ -321,7 +321,7 @@ fn hint(message: &str, remote: &str) -> Option<String> {
         "name the URL that the server redirects to".into()
     } else if has(&["Could not resolve host", "Connection refused", "unable to connect", "timed out"]) {
         "check the URL and the network".into()
-    } else if has(&["not found", "does not appear to be a git repository", "does not exist"]) {
+    } else if has(&["not found", "does not appear to be a git repository", "does not exist", "Could not read from remote"]) {
         "check the URL; a private repository needs a token: --secret id=GIT_AUTH_TOKEN,env=NAME".into()
     } else if has(&["not allowed"]) {
         "only https, ssh, git and http are fetched".into()
