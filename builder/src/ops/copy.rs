@@ -63,6 +63,9 @@ impl LayerStep for CopyStep<'_> {
             },
         );
         inputs.add("--parents", op.parents.to_string());
+        if let Some(epoch) = build.graph.image.source_date_epoch {
+            inputs.add("SOURCE_DATE_EPOCH", epoch.to_string());
+        }
         for pattern in &op.excludes {
             inputs.add("--exclude", pattern);
         }
@@ -114,6 +117,7 @@ impl LayerStep for CopyStep<'_> {
                 let cancelled = || build.cancel.is_cancelled();
                 let options = CopyOptions {
                     owner,
+                    parent_time: build.graph.image.source_date_epoch.map(|seconds| (seconds, 0)),
                     unpacker: op.add.then_some(&StoreUnpacker as &dyn copy::Unpacker),
                     cancelled: Some(&cancelled),
                     ..CopyOptions::default()

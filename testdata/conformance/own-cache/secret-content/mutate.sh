@@ -1,0 +1,2 @@
+umask 022
+echo 2 > s

@@ -1,0 +1,2 @@
+umask 022
+mkdir d; mkfifo d/p; chmod 620 d/p

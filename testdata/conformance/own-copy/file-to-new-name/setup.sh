@@ -1,0 +1,2 @@
+umask 022
+mkdir -m 700 d; echo f > f

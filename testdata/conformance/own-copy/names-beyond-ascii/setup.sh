@@ -1,0 +1,2 @@
+umask 022
+echo 1 > 'a b'; echo 2 > ž

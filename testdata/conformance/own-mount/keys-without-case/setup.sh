@@ -1,0 +1,2 @@
+umask 022
+mkdir d; echo f > d/f

@@ -1,0 +1,2 @@
+umask 022
+mkdir a; echo f > a/f

@@ -1,0 +1,2 @@
+umask 022
+mkdir -p a/b; echo c > a/b/c.txt
