@@ -9,7 +9,7 @@ RUN set -eu; \
     tar --strip-components=1 -xf /tmp/store.tar.gz; \
     # large pages differ by machine: the allocator must be told at build time
     page=$(getconf PAGE_SIZE); \
-    shift_bits=0; while [ $((1 << shift_bits)) -lt "$page" ]; do shift_bits=$((shift_bits + 1)); done; \
+    shift_bits=0; while [ $((1<<shift_bits)) -lt "$page" ]; do shift_bits=$((shift_bits + 1)); done; \
     make -j"$(nproc)" \
         BUILD_TLS=yes \
         MALLOC=jemalloc \

@@ -1,7 +1,7 @@
-# Text with "<<" that starts no heredoc.
+# Text with "<<" that starts no heredoc: a word has to begin with it (and "<< x" with a blank would be one).
 FROM debian:bookworm-slim
 SHELL ["/bin/bash", "-c"]
-RUN echo $((1<<4)) $(( 3 << 2 ))
+RUN echo $((1<<4)) $((3<<2))
 RUN x=1; x=$((x<<2)); echo "shift: $x"
 RUN tr a-z A-Z <<< "here string"
 RUN grep -q bash <<<"$BASH"

@@ -2,5 +2,5 @@ From alpine:3.20 As Builder
 Run echo mixed > /x
 fRoM scratch
 Copy --from=BUILDER /x /x
-cOpY --From=builder /x /y
+cOpY --from=builder /x /y
 Cmd ["/x"]

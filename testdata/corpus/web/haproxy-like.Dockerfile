@@ -11,7 +11,7 @@ RUN set -eux; \
 		USE_LUA=1 LUA_INC=/usr/include/lua5.4 \
 		USE_OPENSSL=1 USE_QUIC=1 \
 		USE_PCRE2=1 \
-		EXTRAVERSION="+cooper" \
+		EXTRAVERSION="+local" \
 	'; \
 # "eval" for the quotes in $settings
 	eval "make -C /src -j $(nproc) $settings all"; \
