@@ -269,35 +269,4 @@ fn is_inward<S: AsRef<str>>(host: &Host<S>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn redirects_stay_at_least_as_safe() {
-        let next = |from: &str, to: &str| {
-            let from = Url::parse(from).unwrap();
-            let mut headers = HeaderMap::new();
-            headers.insert(LOCATION, to.parse().unwrap());
-            redirect_target(&from, &from, &headers).map(|u| u.to_string())
-        };
-        let from = "https://files.test/a/b";
-        assert_eq!(next(from, "https://cdn.test/x?s=1").unwrap(), "https://cdn.test/x?s=1");
-        assert_eq!(next(from, "../c").unwrap(), "https://files.test/c");
-        for bad in [
-            "http://files.test/x",
-            "ftp://files.test/x",
-            "file:///etc/passwd",
-            "https://u:p@files.test/x",
-            "https://127.0.0.1/x",
-            "https://169.254.169.254/latest",
-            "https://[::1]/",
-            "https://[::ffff:127.0.0.1]/",
-            "https://localhost./x",
-            "https://",
-        ] {
-            assert!(next(from, bad).is_err(), "{bad}");
-        }
-        assert!(next("http://localhost:5000/x", "http://127.0.0.1:6000/y").is_ok());
-    }
-}
+mod tests;
