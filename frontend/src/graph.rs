@@ -27,6 +27,20 @@ pub struct Graph {
     pub warnings: Vec<PlanWarning>,
     /// Places in the file of the stages that the target needs, counted from 0, in order.
     pub stages: Vec<usize>,
+    /// The ARGs that the target knows, in the order of planning: those of its stages, and global ones that its FROM
+    /// lines use.
+    pub args: Vec<PlannedArg>,
+}
+
+/// An ARG with the value that it has in a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedArg {
+    /// Its name.
+    pub name: String,
+    /// Its value, if it has one.
+    pub value: Option<String>,
+    /// The instruction.
+    pub span: Span,
 }
 
 /// A remark on the Dockerfile, with its place.

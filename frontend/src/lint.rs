@@ -1,21 +1,30 @@
 //! Build checks that need only the syntax tree.
 //!
-//! Rules that need expansion, base images or the ignore file are checked by the planner; [`Filter`] serves both. What
-//! a finding is called, says and points at is BuildKit's; how it is shown is up to the caller.
+//! Rules that need expansion, base images or the ignore file are checked by the planner; [`Filter`] serves both, and
+//! [`all_findings`] puts them together. What a finding is called, says and points at is BuildKit's, except for the
+//! rules whose names start with `Cooper`; how it is shown is up to the caller.
 //!
 //! Must not: change a tree, or know build arguments.
 
 use std::collections::BTreeMap;
 
 use crate::ast::{Command, Comment, Dockerfile, Instruction, Span, Stage, WarningKind};
+use crate::graph::PlanWarning;
+use crate::plan::Noticed;
 
+mod credentials;
 mod filter;
 mod from;
+mod rules;
 mod secrets;
+pub(crate) mod shell;
+mod steps;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use credentials::secret_kind;
 pub use filter::{Filter, documentation_url, violation_message};
+pub use rules::{counts_as_violation, description};
 
 /// Something that is allowed but should not be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +65,39 @@ pub fn lint(file: &Dockerfile, filter: &Filter, reached: &dyn Fn(usize) -> bool)
     }
     linter.findings.sort_by_key(|finding| (finding.span.start, finding.rule));
     linter.findings
+}
+
+/// Everything that is to be said about a file: what the tree shows and what planning noticed, filtered, each once,
+/// sorted by place. `given` tells which ARGs have a value from the command line.
+pub fn all_findings(
+    file: &Dockerfile,
+    filter: &Filter,
+    noticed: &Noticed,
+    given: &dyn Fn(&str) -> bool,
+) -> Vec<PlanWarning> {
+    let mut linter = Linter { filter, findings: lint(file, filter, &|at| noticed.stages.contains(&at)) };
+    for at in &noticed.stages {
+        if let Some(stage) = file.stages.get(*at) {
+            steps::stage(&mut linter, file, stage, given);
+        }
+    }
+    let of_the_tree = linter.findings.into_iter().map(|Finding { rule, span, message }| PlanWarning {
+        rule: rule.to_owned(),
+        message,
+        span: Some(span),
+    });
+    let planned = noticed.warnings.iter().filter(|warning| filter.allows(&warning.rule, warning.comments(file)));
+    let mut all: Vec<PlanWarning> = Vec::new();
+    for finding in of_the_tree.chain(planned.cloned()) {
+        if !all.contains(&finding) {
+            all.push(finding);
+        }
+    }
+    all.sort_by(|a, b| {
+        let place = |finding: &PlanWarning| finding.span.map(|span| span.start);
+        (place(a), &a.rule).cmp(&(place(b), &b.rule))
+    });
+    all
 }
 
 struct Linter<'a> {

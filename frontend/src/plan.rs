@@ -14,6 +14,7 @@ mod gofmt;
 mod metadata;
 mod mounts;
 mod nodes;
+mod remarks;
 mod run;
 mod signal;
 mod stages;
@@ -23,7 +24,7 @@ mod tests;
 use crate::ast::{Dockerfile, Span};
 use crate::error::ParseError;
 use crate::expand::ExpandError;
-use crate::graph::{Graph, ImageResolver, PlanOptions};
+use crate::graph::{Graph, ImageResolver, PlanOptions, PlanWarning};
 
 /// The Dockerfile cannot be planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,18 +69,56 @@ impl std::fmt::Display for PlanError {
 
 impl std::error::Error for PlanError {}
 
+/// What planning found out even if it failed.
+#[derive(Debug, Clone, Default)]
+pub struct Noticed {
+    /// What the user should know, as in [`Graph::warnings`].
+    pub warnings: Vec<PlanWarning>,
+    /// Places in the file of the stages that the target needs, as in [`Graph::stages`]; empty if planning did not come
+    /// so far.
+    pub stages: Vec<usize>,
+}
+
 /// Plans the build of one target for one platform.
 pub fn plan(
     file: &Dockerfile,
     options: &PlanOptions,
     resolver: &dyn ImageResolver,
 ) -> Result<Graph, PlanError> {
+    plan_and_notice(file, options, resolver, &mut Noticed::default())
+}
+
+/// Plans as [`plan`] does, and tells what was noticed before an error, too.
+pub fn plan_and_notice(
+    file: &Dockerfile,
+    options: &PlanOptions,
+    resolver: &dyn ImageResolver,
+    noticed: &mut Noticed,
+) -> Result<Graph, PlanError> {
     if file.stages.is_empty() {
         return Err(PlanError::new(None, "dockerfile contains no stages to build"));
     }
     let mut planner = stages::Planner::new(file, options, resolver)?;
+    let outcome = plan_target(&mut planner, noticed);
+    noticed.warnings.clone_from(&planner.warnings);
+    let outcome = outcome?;
+    let graph = dispatch::finish(planner, outcome, noticed.stages.clone());
+    noticed.warnings.clone_from(&graph.warnings);
+    Ok(graph)
+}
+
+fn plan_target(
+    planner: &mut stages::Planner<'_>,
+    noticed: &mut Noticed,
+) -> Result<dispatch::Outcome, PlanError> {
+    planner.add_stages()?;
     let target = planner.find_target()?;
     planner.link_stages()?;
     planner.resolve(target)?;
+    let count = planner.file.stages.len();
+    noticed.stages = planner.reachable(target).into_iter().filter(|at| *at < count).collect();
+    let used: Vec<String> =
+        noticed.stages.iter().flat_map(|at| planner.states[*at].used_args.iter().cloned()).collect();
+    planner.found_args = planner.args.used_definitions(&used);
     dispatch::dispatch_all(planner, target)
 }

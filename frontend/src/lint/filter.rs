@@ -49,8 +49,7 @@ pub fn violation_message<'a>(rules: impl IntoIterator<Item = &'a str>) -> String
 
 /// The page that explains a rule.
 pub fn documentation_url(rule: &str) -> Option<String> {
-    const WITHOUT_PAGE: [&str; 2] = ["InvalidBaseImagePlatform", "DeviceUnavailable"];
-    if WITHOUT_PAGE.contains(&rule) {
+    if rule == "InvalidBaseImagePlatform" || !super::counts_as_violation(rule) {
         return None;
     }
     let mut name = String::with_capacity(rule.len() + 4);

@@ -9,7 +9,7 @@ use super::env::EnvList;
 use crate::ast::{Command, Dockerfile, Stage};
 use crate::context;
 use crate::expand::{Env, Expander};
-use crate::graph::PlanOptions;
+use crate::graph::{PlanOptions, PlannedArg};
 
 /// What the command line and the top of the file say.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(super) struct BuildArgs {
     pub global: EnvList,
     /// Names that the file defines before the first FROM.
     pub declared: Vec<String>,
+    /// The same, each with its value, the names in its default, and its place.
+    pub definitions: Vec<(PlannedArg, Vec<String>)>,
     /// Proxy variables of RUN, both cases.
     pub proxies: Vec<(String, String)>,
     /// `SOURCE_DATE_EPOCH`, seconds.
@@ -41,24 +43,44 @@ impl BuildArgs {
         let given: BTreeMap<String, String> = options.build_args.iter().cloned().collect();
         let mut global = platform_args(file, options, target, build, &given);
         let mut declared = Vec::new();
+        let mut definitions = Vec::new();
         for instruction in &file.global_args {
             let Command::Arg(arg) = &instruction.command else { continue };
             for definition in &arg.definitions {
                 let name = definition.name.as_str();
                 declared.push(name.to_owned());
+                let mut used = Vec::new();
                 if let Some(value) = given.get(name) {
                     global.set(name, value);
                 } else if let Some(default) = &definition.default {
                     let value =
                         expander.word(default.as_str(), &global).map_err(PlanError::expand(default.span))?;
                     global.set(name, &value.value);
+                    used = value.used;
                 }
+                let value = global.get(name).map(str::to_owned);
+                let span = instruction.source.span;
+                definitions.push((PlannedArg { name: name.to_owned(), value, span }, used));
             }
         }
         let proxies = proxies(&given);
-        let mut args = BuildArgs { given, global, declared, proxies, epoch: None, deferred_epoch: None };
+        let mut args = BuildArgs { given, global, declared, definitions, proxies, epoch: None, deferred_epoch: None };
         args.resolve_epoch(file, options, expander)?;
         Ok(args)
+    }
+
+    /// The global ARGs of these names and of those that their defaults use.
+    pub fn used_definitions(&self, names: &[String]) -> Vec<PlannedArg> {
+        let mut wanted = names.to_vec();
+        let mut found = Vec::new();
+        for (definition, used) in self.definitions.iter().rev() {
+            if wanted.contains(&definition.name) {
+                wanted.extend(used.iter().cloned());
+                found.push(definition.clone());
+            }
+        }
+        found.reverse();
+        found
     }
 
     fn resolve_epoch(

@@ -143,6 +143,7 @@ impl StageRun<'_, '_> {
             excludes,
             add: request.add.is_some(),
         };
+        self.copied.push((gopath::clean_str(&op.dest), self.span));
         let mut inputs = vec![self.state.root];
         inputs.extend(op.sources.iter().map(|source| source.input));
         let ignore_cache = self.ignore_cache;

@@ -52,22 +52,21 @@ pub(super) struct StageRun<'p, 'a> {
     /// The instruction under way.
     pub span: Span,
     pub trigger: bool,
+    /// Destinations of the stage's COPY and ADD instructions so far.
+    pub copied: Vec<(String, Span)>,
     steps_shown: usize,
     total_steps: usize,
 }
 
-/// Dispatches all stages that `target` needs and finishes the graph.
-pub(super) fn dispatch_all(mut planner: Planner, target: usize) -> Result<Graph, PlanError> {
+/// Dispatches all stages that `target` needs.
+pub(super) fn dispatch_all(planner: &mut Planner, target: usize) -> Result<Outcome, PlanError> {
     planner.results = planner.states.iter().map(|_| None).collect();
     for at in planner.reachable(target) {
-        ensure(&mut planner, at, &mut Vec::new())?;
+        ensure(planner, at, &mut Vec::new())?;
     }
-    let Some(outcome) = planner.results[target].take() else {
-        return Err(PlanError::new(planner.states[target].span, "target stage was not planned"));
-    };
-    let count = planner.file.stages.len();
-    let stages = planner.reachable(target).into_iter().filter(|at| *at < count).collect();
-    Ok(finish(planner, outcome, stages))
+    planner.results[target]
+        .take()
+        .ok_or_else(|| PlanError::new(planner.states[target].span, "target stage was not planned"))
 }
 
 /// Dispatches a state after those that it reads from.
@@ -103,7 +102,8 @@ impl Planner<'_> {
     }
 }
 
-fn finish(mut planner: Planner, outcome: Outcome, stages: Vec<usize>) -> Graph {
+/// Makes the graph of a planned target.
+pub(super) fn finish(mut planner: Planner, outcome: Outcome, stages: Vec<usize>) -> Graph {
     if let Some(source) = planner.args.deferred_epoch.take().filter(|source| source != MAIN_CONTEXT) {
         planner.warnings.push(PlanWarning {
             rule: "SourceDateEpochIgnored".to_owned(),
@@ -149,6 +149,7 @@ fn finish(mut planner: Planner, outcome: Outcome, stages: Vec<usize>) -> Graph {
         },
         warnings: planner.warnings,
         stages,
+        args: planner.found_args,
     }
 }
 
@@ -187,6 +188,7 @@ impl<'p, 'a> StageRun<'p, 'a> {
             cmd_seen: false,
             span,
             trigger: false,
+            copied: Vec::new(),
             steps_shown: 0,
             total_steps,
         };

@@ -12,7 +12,7 @@ use crate::ast::{
 };
 use crate::expand::Env;
 use crate::gopath;
-use crate::graph::{MkdirOp, Op};
+use crate::graph::{MkdirOp, Op, PlannedArg};
 
 /// ARGs that say something to the builder and never reach a RUN.
 const SILENT_ARGS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
@@ -81,6 +81,11 @@ impl StageRun<'_, '_> {
                 Some(value) => format!("{name}={value}"),
                 None => name.to_owned(),
             });
+            if !self.trigger {
+                let (name, value, span) = (name.to_owned(), value.clone(), self.span);
+                self.planner.found_args.push(PlannedArg { name, value, span });
+            }
+            self.warn_secret("ARG", name, value.as_deref().unwrap_or_default());
             self.state.args.push((name.to_owned(), value));
         }
         self.commit(words.join(" "), false);
@@ -107,6 +112,7 @@ impl StageRun<'_, '_> {
     fn set_env(&mut self, list: &EnvLabel) -> Result<(), PlanError> {
         let pairs = self.pairs(list)?;
         for (name, value) in &pairs {
+            self.warn_secret("ENV", name, value);
             self.state.env.set(name, value);
             set_in_image(&mut self.state.image.config.env, name, value);
         }

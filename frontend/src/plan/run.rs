@@ -61,6 +61,7 @@ impl StageRun<'_, '_> {
         let name = self.step_name(&shown);
         let created_by = format!("RUN {} # buildkit", self.run_text(&argv));
         self.warn_devices(run)?;
+        self.warn_doubled(run, source);
         let args = &self.planner.args;
         let hostname = args.given.get("BUILDKIT_SANDBOX_HOSTNAME").filter(|name| !name.is_empty());
         let options = self.planner.options;

@@ -26,7 +26,7 @@ use crate::context;
 use crate::dockerignore::Matcher;
 use crate::error::{did_you_mean, nearest};
 use crate::expand::Expander;
-use crate::graph::{ImageResolver, NamedContext, NoCache, PlanOptions, PlanWarning};
+use crate::graph::{ImageResolver, NamedContext, NoCache, PlanOptions, PlanWarning, PlannedArg};
 
 pub(super) use resolve::Origin;
 
@@ -45,6 +45,8 @@ pub(super) struct Planner<'a> {
     pub states: Vec<State<'a>>,
     pub results: Vec<Option<Outcome>>,
     pub warnings: Vec<PlanWarning>,
+    /// ARGs of stages that were dispatched, and those that a FROM used.
+    pub found_args: Vec<PlannedArg>,
     by_name: HashMap<String, usize>,
     references: HashMap<String, usize>,
 }
@@ -71,6 +73,8 @@ pub(super) struct State<'a> {
     pub dependencies: Vec<(usize, Span)>,
     pub origin: Option<Origin>,
     pub ignore_cache: bool,
+    /// Global ARGs that FROM uses.
+    pub used_args: Vec<String>,
     /// How many steps the progress shows.
     pub total_steps: usize,
     triggers_known: bool,
@@ -113,7 +117,7 @@ impl<'a> Planner<'a> {
             ),
             None => None,
         };
-        let mut planner = Planner {
+        Ok(Planner {
             file,
             options,
             resolver,
@@ -125,14 +129,18 @@ impl<'a> Planner<'a> {
             states: Vec::new(),
             results: Vec::new(),
             warnings: Vec::new(),
+            found_args: Vec::new(),
             by_name: HashMap::new(),
             references: HashMap::new(),
-        };
-        for stage in &file.stages {
-            planner.add_stage(stage)?;
+        })
+    }
+
+    /// Takes in the FROM lines.
+    pub fn add_stages(&mut self) -> Result<(), PlanError> {
+        for stage in &self.file.stages {
+            self.add_stage(stage)?;
         }
-        planner.bind_targets()?;
-        Ok(planner)
+        self.bind_targets()
     }
 
     /// The stage to build.
@@ -141,7 +149,10 @@ impl<'a> Planner<'a> {
             return Ok(self.states.len() - 1);
         };
         self.by_name.get(&name.to_lowercase()).copied().ok_or_else(|| {
-            let hint = did_you_mean(name, self.stage_names());
+            let hint = did_you_mean(name, self.stage_names()).or_else(|| {
+                let names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
+                sorted_list(names).map(|names| format!("the stages are: {names}"))
+            });
             PlanError::new(None, format!("target stage \"{name}\" could not be found")).with_hint(hint)
         })
     }
@@ -195,12 +206,17 @@ impl<'a> Planner<'a> {
             self.expander.word(from.base.as_str(), &self.args.global).map_err(PlanError::expand(span))?;
         self.warn_undeclared(&base.unmatched, stage.source.span);
         if base.value.is_empty() {
-            return Err(PlanError::new(
-                span,
-                format!("base name ({}) should not be blank", from.base.as_str()),
-            ));
+            let message = format!("base name ({}) should not be blank", from.base.as_str());
+            let hint = base.used.iter().chain(&base.unmatched).next().map(|name| {
+                format!("give {name} a value: `ARG {name}=...` before the first FROM, or --build-arg {name}=...")
+            });
+            return Err(PlanError::new(span, message).with_hint(hint));
         }
-        let platform = from.platform.as_ref().map(|text| self.stage_platform(text, stage)).transpose()?;
+        let mut used_args = base.used;
+        let platform = match &from.platform {
+            Some(text) => Some(self.stage_platform(text, stage, &mut used_args)?),
+            None => None,
+        };
         let at = self.states.len();
         let context = stage.name().and_then(|name| {
             let platform = platform.as_ref().unwrap_or(&self.target_platform);
@@ -231,6 +247,7 @@ impl<'a> Planner<'a> {
             dependencies: Vec::new(),
             origin: None,
             ignore_cache: self.ignores_cache(stage.name()),
+            used_args,
             total_steps: if replaced { 0 } else { total_steps },
             triggers_known: replaced,
         });
@@ -250,9 +267,15 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn stage_platform(&mut self, text: &Text, stage: &Stage) -> Result<Platform, PlanError> {
+    fn stage_platform(
+        &mut self,
+        text: &Text,
+        stage: &Stage,
+        used: &mut Vec<String>,
+    ) -> Result<Platform, PlanError> {
         let expanded =
             self.expander.word(text.as_str(), &self.args.global).map_err(PlanError::expand(text.span))?;
+        used.extend(expanded.used.iter().cloned());
         self.warn_undeclared(&expanded.unmatched, stage.source.span);
         let hint = || expanded.unmatched.iter().find_map(|name| did_you_mean(name, self.args.global.names()));
         if expanded.value.is_empty() {
@@ -383,6 +406,7 @@ impl<'a> Planner<'a> {
             dependencies: Vec::new(),
             origin: None,
             ignore_cache: false,
+            used_args: Vec::new(),
             total_steps: 0,
             triggers_known: true,
         });
@@ -431,4 +455,10 @@ impl<'a> Planner<'a> {
         }
         Ok(())
     }
+}
+
+/// Names in order, as one text; `None` if there are none.
+fn sorted_list(mut names: Vec<&str>) -> Option<String> {
+    names.sort_unstable();
+    (!names.is_empty()).then(|| names.join(", "))
 }

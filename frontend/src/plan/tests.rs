@@ -8,6 +8,7 @@ mod copy;
 mod errors;
 mod mounts;
 mod onbuild;
+mod remarks;
 mod run;
 mod stages;
 
