@@ -17,7 +17,7 @@ use cooper_sys::fs::{self, OFlags};
 use super::run::source_step;
 use super::ssh::AgentForward;
 use super::sources::{self, with_tree};
-use super::unpack;
+use super::{bring, unpack};
 use crate::copy::{self, CopyOptions};
 use crate::error::{BuildError, Kind};
 use crate::request::{BuildRequest, SecretSource};
@@ -195,6 +195,9 @@ async fn materialise(
     inputs.add("op", "files of a context");
     sources::mount_key_inputs(build, output, path, mount.span, &mut inputs).await?;
     let key = inputs.key();
+    if Record::find(&build.session.store, &key).is_none() {
+        bring(build, output, None).await?;
+    }
     let (build, output) = (build.clone(), output.clone());
     task::blocking("copy files for a mount", move || {
         let store = &build.session.store;

@@ -28,21 +28,18 @@ pub async fn key_inputs(
         download.key_inputs(inputs);
         return Ok(());
     }
-    let question = match output {
-        Output::Rootfs(rootfs) => {
-            let mut question = Inputs::default();
-            question.add("question", "content");
-            question.add("layers", rootfs.content());
-            question.add("path", cleaned(&source.path));
-            question.add("kind", format!("{:?}", source.kind));
-            question.add("parents", op.parents.to_string());
-            for pattern in &op.excludes {
-                question.add("exclude", pattern);
-            }
-            Some(question)
+    let question = fixed_content(output).map(|content| {
+        let mut question = Inputs::default();
+        question.add("question", "content");
+        question.add("layers", content);
+        question.add("path", cleaned(&source.path));
+        question.add("kind", format!("{:?}", source.kind));
+        question.add("parents", op.parents.to_string());
+        for pattern in &op.excludes {
+            question.add("exclude", pattern);
         }
-        _ => None,
-    };
+        question
+    });
     let (source2, op2) = (source.clone(), op.clone());
     let select = move |tree: &SourceTree| copy::select(tree, &source2, &op2);
     answer(build, output, question, &cleaned(&source.path), inputs, select).await.map_err(|e| e.at(source.span))
@@ -56,23 +53,29 @@ pub async fn mount_key_inputs(
     span: Option<Span>,
     inputs: &mut Inputs,
 ) -> Result<(), BuildError> {
-    let question = match output {
-        Output::Rootfs(rootfs) => {
-            let mut question = Inputs::default();
-            question.add("question", "content below a path");
-            question.add("layers", rootfs.content());
-            question.add("path", path);
-            Some(question)
-        }
-        _ => None,
-    };
+    let question = fixed_content(output).map(|content| {
+        let mut question = Inputs::default();
+        question.add("question", "content below a path");
+        question.add("layers", content);
+        question.add("path", path);
+        question
+    });
     let path = path.to_owned();
     let name = path.clone();
     let select = move |tree: &SourceTree| copy::select_path(tree, &path, true);
     answer(build, output, question, &name, inputs, select).await.map_err(|e| e.at(span))
 }
 
-/// Adds a content digest, remembered if it is about a root filesystem.
+/// What names the whole content of an output, if that is known without looking.
+fn fixed_content(output: &Output) -> Option<String> {
+    match output {
+        Output::Rootfs(rootfs) => Some(rootfs.content()),
+        Output::Download(download) => Some(format!("{} {}", download.name, download.digest)),
+        Output::Context(_) | Output::Inline(_) => None,
+    }
+}
+
+/// Adds a content digest, remembered if it is about fixed content.
 async fn answer(
     build: &Arc<Build>,
     output: &Output,

@@ -256,9 +256,11 @@ fn named_contexts_are_repositories_and_files() {
         fixture.request("FROM scratch\nCOPY --from=app /sub/b.txt /\nCOPY --from=file /context /file.txt\n");
     request.build_contexts =
         vec![("app".into(), server.url("/app.git#main")), ("file".into(), server.url("/file.txt"))];
-    let built = fixture.run(request).unwrap();
+    let built = fixture.run(request.clone()).unwrap();
     assert_eq!(built.read("b.txt"), "below");
     assert_eq!(built.read("file.txt"), "a file");
+    let again = fixture.run(request).unwrap();
+    assert!(again.cached("COPY"), "{:?}", again.steps);
 }
 
 #[test]
