@@ -234,6 +234,29 @@ fn submodules_come_along_unless_refused() {
 }
 
 #[test]
+fn nothing_in_a_repository_runs() {
+    let Some(fixture) = fixture() else { return };
+    let (repository, _) = sample(&fixture);
+    let library = Repository::new(fixture.dir().join("git/library.git"));
+    let pinned = library.commit(&[("lib.txt", "library")]);
+    let canary = fixture.dir().join("canary");
+    let module = format!(
+        "[submodule \"lib\"]\n\tpath = lib\n\turl = ../library.git\n\tupdate = !touch {}\n",
+        canary.display()
+    );
+    repository.commit(&[(".gitattributes", "*.txt filter=evil\n"), ("b.txt", "raw")]);
+    let daemon = Daemon::start(&fixture.dir().join("git"));
+    let dockerfile = format!("FROM scratch\nADD {} /d/\n", daemon.url("app.git"));
+    assert_eq!(fixture.build(&dockerfile).unwrap().read("d/b.txt"), "raw");
+    repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{pinned},lib")]);
+    std::fs::create_dir(repository.0.join("lib")).unwrap();
+    repository.commit(&[(".gitmodules", &module)]);
+    let refused = told(&fixture.build(&dockerfile).unwrap_err());
+    assert!(refused.contains("submodule.lib.update"), "{refused}");
+    assert!(!canary.exists());
+}
+
+#[test]
 fn times_may_be_the_commits() {
     let Some(fixture) = fixture() else { return };
     sample(&fixture);

@@ -211,7 +211,9 @@ impl<'f> Git<'f> {
             )
             .hint("install git"));
         }
-        let command = arguments.iter().find(|a| !a.starts_with('-')).copied().unwrap_or_default().to_owned();
+        // After `-C DIRECTORY`, if that is there.
+        let at = if arguments.first() == Some(&"-C") { 2 } else { 0 };
+        let command = arguments.get(at).copied().unwrap_or_default().to_owned();
         Ok(Err(GitFailure { command, message: essence(&String::from_utf8_lossy(&err)) }))
     }
 }
@@ -321,7 +323,12 @@ fn hint(message: &str, remote: &str) -> Option<String> {
         "name the URL that the server redirects to".into()
     } else if has(&["Could not resolve host", "Connection refused", "unable to connect", "timed out"]) {
         "check the URL and the network".into()
-    } else if has(&["not found", "does not appear to be a git repository", "does not exist", "Could not read from remote"]) {
+    } else if has(&[
+        "not found",
+        "does not appear to be a git repository",
+        "does not exist",
+        "Could not read from remote",
+    ]) {
         "check the URL; a private repository needs a token: --secret id=GIT_AUTH_TOKEN,env=NAME".into()
     } else if has(&["not allowed"]) {
         "only https, ssh, git and http are fetched".into()
