@@ -5,18 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use cooper_frontend::context::{normalize_name, parse_flag};
-use cooper_frontend::PlanError;
 use cooper_frontend::dockerignore::Matcher;
-use cooper_frontend::graph::{Graph, NamedContext, Op, PlanOptions};
+use cooper_frontend::graph::{Graph, NamedContext, Op, PlanWarning};
 use cooper_oci::{ImageConfig, Platform};
 
+use crate::advice::advise;
 use crate::assemble::finish_config;
 use crate::cancel::CancelToken;
 use crate::context::{Context, StatIndex, main_context};
 use crate::error::{BuildError, DockerfileText, Kind};
 use crate::event::{Event, EventSender};
 use crate::export;
-use crate::image_source::{Origins, Resolver};
+use crate::image_source::Origins;
 use crate::request::{BuildOutcome, BuildRequest, ContextSource, DockerfileSource, Output, OutputKind};
 use crate::rootfs::Rootfs;
 use crate::session::{Inner, Session};
@@ -61,14 +61,19 @@ impl Session {
         let mut first_step = 0;
         let mut indexes = Vec::new();
         let several = platforms.len() > 1;
+        let mut findings: Vec<PlanWarning> = Vec::new();
+        let mut tree = None;
         for platform in platforms {
-            let (graph, images) = self.plan(&request, &files, platform, several).await.map_err(with_text)?;
-            for warning in &graph.warnings {
-                events.send(Event::Warning {
-                    rule: warning.rule.clone(),
-                    message: warning.message.clone(),
-                    span: warning.span,
-                });
+            let planned = self.plan(&request, &files, platform, several).await?;
+            for warning in planned.findings.iter().filter(|warning| !findings.contains(warning)) {
+                let PlanWarning { rule, message, span } = warning.clone();
+                events.send(Event::Warning { rule, message, span });
+            }
+            findings.extend(planned.findings);
+            tree = planned.file;
+            let (graph, images) = planned.graph.map_err(with_text)?;
+            if let Some(violation) = planned.violation {
+                return Err(with_text(violation));
             }
             let steps = graph.dag.node_count();
             let contexts = open_contexts(&self.0, &request, &files, &graph)?;
@@ -93,7 +98,10 @@ impl Session {
         let solved = futures_util::future::join_all(builds.iter().map(Build::solve)).await;
         let mut built = Vec::new();
         for (build, rootfs) in builds.iter().zip(solved) {
-            let rootfs = rootfs?;
+            let rootfs = rootfs.map_err(|e| match &tree {
+                Some(file) => advise(e, file, &dockerfile, &findings),
+                None => e,
+            })?;
             let config = finish_config(&build.graph.image, &rootfs);
             built.push(Built { rootfs, config, origins: build.origins.clone() });
         }
@@ -111,73 +119,22 @@ impl Session {
         }
         outcome
     }
-
-    async fn plan(
-        &self,
-        request: &Arc<BuildRequest>,
-        files: &Files,
-        platform: Option<Platform>,
-        multi_platform: bool,
-    ) -> Result<(Graph, HashMap<cooper_oci::Digest, crate::image_source::LoadedImage>), BuildError> {
-        let options = PlanOptions {
-            target: request.target.clone(),
-            build_args: request.build_args.clone(),
-            labels: request.labels.clone(),
-            platform,
-            build_platform: None,
-            named_contexts: files.named.clone(),
-            network: request.network,
-            allow_network_host: request.allow_network_host,
-            allow_insecure: request.allow_insecure,
-            no_cache: request.no_cache.clone(),
-            extra_hosts: request.extra_hosts.clone(),
-            shm_size_bytes: request.shm_size_bytes,
-            ulimits: request.ulimits.clone(),
-            multi_platform,
-            dockerignore: files.ignore.clone(),
-        };
-        let resolver = Resolver {
-            session: self.0.clone(),
-            runtime: tokio::runtime::Handle::current(),
-            pull: request.pull,
-            found: Mutex::default(),
-        };
-        let text = files.dockerfile_bytes.clone();
-        task::blocking("plan", move || {
-            let parsed = cooper_frontend::parser::parse(&text).map_err(|e| {
-                let error = BuildError::user(e.message.clone()).at(Some(e.span));
-                match e.hint {
-                    Some(hint) => error.hint(hint),
-                    None => error,
-                }
-            })?;
-            cooper_frontend::syntax::check(&parsed, &options.build_args).map_err(of_plan)?;
-            let graph = cooper_frontend::plan(&parsed, &options, &resolver).map_err(of_plan)?;
-            let found = resolver.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-            Ok((graph, found.into_iter().map(|((_, digest), image)| (digest, image)).collect()))
-        })
-        .await
-    }
-}
-
-fn of_plan(e: PlanError) -> BuildError {
-    let error = BuildError::user(e.message).at(e.span);
-    match e.hint {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
 }
 
 /// The texts that a build starts from.
-struct Files {
-    dockerfile: Arc<DockerfileText>,
-    dockerfile_bytes: Vec<u8>,
+pub(crate) struct Files {
+    /// For people.
+    pub dockerfile: Arc<DockerfileText>,
+    /// As read.
+    pub dockerfile_bytes: Vec<u8>,
     /// Text and name of the main context's ignore file.
-    ignore: Option<(String, String)>,
-    named: BTreeMap<String, NamedContext>,
+    pub ignore: Option<(String, String)>,
+    /// Named contexts by normalised name.
+    pub named: BTreeMap<String, NamedContext>,
 }
 
-fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
+/// Reads the Dockerfile and the ignore file.
+pub(crate) fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
     let context = match &request.context {
         ContextSource::Empty => None,
         ContextSource::Directory(dir) => {
@@ -207,8 +164,12 @@ fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
         (None, Some(dir)) => {
             let path = ["Dockerfile", "dockerfile"].iter().map(|n| dir.join(n)).find(|p| p.exists());
             let path = path.ok_or_else(|| {
-                BuildError::user(format!("failed to read dockerfile: {} has no Dockerfile", dir.display()))
-                    .hint("name another file with -f")
+                let error =
+                    BuildError::user(format!("failed to read dockerfile: {} has no Dockerfile", dir.display()));
+                match like_a_dockerfile(dir) {
+                    Some(other) => error.hint(format!("did you mean -f {}?", other.display())),
+                    None => error.hint("name another file with -f"),
+                }
             })?;
             let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
             (name, Some(path.clone()), read_text(&path)?)
@@ -228,6 +189,17 @@ fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
     let dockerfile =
         Arc::new(DockerfileText { name, text: String::from_utf8_lossy(&bytes).into_owned() });
     Ok(Files { dockerfile, dockerfile_bytes: bytes, ignore, named })
+}
+
+/// A file that looks like the Dockerfile that is missing.
+fn like_a_dockerfile(dir: &Path) -> Option<PathBuf> {
+    let mut names: Vec<PathBuf> = std::fs::read_dir(dir).ok()?.filter_map(|e| Some(e.ok()?.path())).collect();
+    names.sort();
+    names.into_iter().find(|path| {
+        let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
+        let ignores = name.ends_with(".dockerignore");
+        (name.starts_with("dockerfile") || name.starts_with("containerfile") || name.ends_with(".dockerfile")) && !ignores
+    })
 }
 
 fn read_text(path: &Path) -> Result<Vec<u8>, BuildError> {
@@ -296,7 +268,9 @@ fn open_contexts(
             match &request.context {
                 ContextSource::Directory(dir) | ContextSource::Tree(dir) => (dir.clone(), files.ignore.clone()),
                 _ => {
-                    return Err(BuildError::user("there is no build context to copy from").at(step.span));
+                    return Err(BuildError::user("there is no build context to copy from")
+                        .at(step.span)
+                        .hint("give a directory as context, and a Dockerfile on standard input with -f -"));
                 }
             }
         } else {

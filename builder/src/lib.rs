@@ -4,9 +4,11 @@
 //! graph, solve the graph step by step from cache or by work, export the result. Everything that lasts goes through
 //! the snapshotter's store; everything that a person sees leaves as [`event::Event`]s. No terminal, no flags here.
 
+mod advice;
 mod assemble;
 mod build;
 mod cancel;
+mod check;
 pub mod context;
 pub mod copy;
 mod error;
@@ -15,6 +17,7 @@ mod export;
 mod image_source;
 mod images;
 mod ops;
+mod plan;
 mod remote;
 pub mod request;
 mod rootfs;
@@ -25,6 +28,7 @@ mod task;
 mod transfer;
 
 pub use cancel::CancelToken;
+pub use check::{CheckReport, Finding, Outline, Parameter, Target, Targets};
 pub use error::{BuildError, DockerfileText, Kind};
 pub use images::ImageSummary;
 pub use cooper_snapshotter::{DiskUsage, PruneOptions, PruneReport};

@@ -2,7 +2,7 @@
 
 use cooper_builder::event::EventSender;
 use cooper_builder::request::{BuildOutcome, BuildRequest};
-use cooper_builder::{BuildError, SessionOptions};
+use cooper_builder::{BuildError, CheckReport, Outline, SessionOptions, Targets};
 use cooper_oci::Platform;
 use cooper_sandbox::Level;
 use serde_json::Value;
@@ -49,6 +49,21 @@ impl Session {
         cancel: CancelToken,
     ) -> Result<BuildOutcome, Failure> {
         Ok(self.0.build(request, events, cancel).await?)
+    }
+
+    /// Checks a Dockerfile.
+    pub async fn check(&self, request: BuildRequest) -> Result<CheckReport, Failure> {
+        Ok(self.0.check(request).await?)
+    }
+
+    /// What a target takes.
+    pub async fn outline(&self, request: BuildRequest) -> Result<Outline, Failure> {
+        Ok(self.0.outline(request).await?)
+    }
+
+    /// The stages of a Dockerfile.
+    pub async fn targets(&self, request: BuildRequest) -> Result<Targets, Failure> {
+        Ok(self.0.targets(request).await?)
     }
 
     /// Brings an image into the store; its digest.

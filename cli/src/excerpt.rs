@@ -35,6 +35,31 @@ pub fn warning(rule: &str, message: &str, span: Option<Span>) -> String {
     format!("{}: {}{place}", text::paragraph(rule), text::paragraph(message))
 }
 
+/// Draws a finding of the checks, with the rule's page; the result ends without a line break.
+pub fn finding(
+    rule: &str,
+    message: &str,
+    span: Option<Span>,
+    source: &Source,
+    url: Option<&str>,
+    colour: bool,
+) -> String {
+    let rule = text::paragraph(rule);
+    let message = text::paragraph(message);
+    let Some(span) = span else { return format!("warning[{rule}]: {message}") };
+    let name = text::paragraph(&source.name);
+    let range = within(&source.text, span);
+    let snippet = Snippet::source(source.text.as_str())
+        .path(name.as_str())
+        .annotation(AnnotationKind::Primary.span(range));
+    let mut group: Group<'_> = Level::WARNING.primary_title(&message).id(rule.as_str()).element(snippet);
+    if let Some(url) = url {
+        group = group.element(Level::HELP.message(url));
+    }
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    renderer.render(&[group])
+}
+
 fn with_lines(
     level: Level<'static>,
     message: &str,

@@ -85,6 +85,11 @@ impl Failure {
         Failure { kind, message: message.into(), hint: None, place: None, step: None }
     }
 
+    /// A failure of which everything was said already.
+    pub fn silent(kind: Kind) -> Self {
+        Self::new(kind, "")
+    }
+
     /// A wrong command line.
     pub fn usage<M: Into<String>>(message: M) -> Self {
         Self::new(Kind::Usage, message)

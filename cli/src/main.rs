@@ -27,7 +27,9 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            ui::note(&excerpt::failure(&failure, console::colors_enabled_stderr()));
+            if !failure.message.is_empty() {
+                ui::note(&excerpt::failure(&failure, console::colors_enabled_stderr()));
+            }
             if cli.global.debug {
                 ui::note(&format!("{failure:#?}"));
             }

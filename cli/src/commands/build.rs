@@ -1,5 +1,6 @@
 //! `cooper build`: flags named as those of `docker buildx build`.
 
+mod call;
 mod context;
 mod request;
 mod results;
@@ -107,6 +108,13 @@ pub struct BuildArgs {
     /// Allow privileged things: network.host, security.insecure
     #[arg(long = "allow", value_name = "ENTITLEMENT")]
     pub allow: Vec<String>,
+    /// Ask about the Dockerfile instead of building: check, outline, targets or subrequests.describe
+    #[arg(long, value_name = "METHOD[,format=json][,ignorestatus=true]")]
+    pub call: Option<String>,
+    /// Check the Dockerfile, do not build: --call=check
+    #[arg(long, value_name = "BOOL", value_parser = truth, default_value = "false", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, hide_default_value = true, action = ArgAction::Set)]
+    pub check: bool,
     /// Treat doubtful things that BuildKit lets pass as errors
     #[arg(long)]
     pub strict: bool,

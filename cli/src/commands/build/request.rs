@@ -6,6 +6,7 @@ use cooper_builder::request::{BuildRequest, OutputKind};
 use cooper_frontend::graph::{NetworkMode, NoCache};
 use cooper_oci::Platform;
 
+use super::call::Call;
 use super::{BuildArgs, context};
 use crate::failure::Failure;
 use crate::flags::pairs::{self, Environment};
@@ -21,12 +22,15 @@ pub struct Prepared {
     pub progress: Mode,
     /// Whether an output takes standard output.
     pub stdout_taken: bool,
+    /// A question that is asked instead of a build.
+    pub call: Option<Call>,
 }
 
 impl BuildArgs {
     /// Reads all flags; `stdin` only for `-`.
     pub fn prepare(&self, environment: Environment<'_>, stdin: &mut dyn Read) -> Result<Prepared, Failure> {
         self.unsupported.refuse()?;
+        let call = Call::parse(self.call.as_deref(), self.check)?;
         let usage = Failure::usage::<String>;
         let outputs = output::outputs(&self.outputs, self.push, self.load).map_err(usage)?;
         for o in outputs.iter().filter(|o| o.kind == OutputKind::Registry) {
@@ -77,7 +81,8 @@ impl BuildArgs {
             strict: self.strict,
         };
         let stdout_taken = request.outputs.iter().any(output::writes_to_stdout);
-        Ok(Prepared { request, progress: if self.quiet { Mode::Quiet } else { self.progress }, stdout_taken })
+        let progress = if self.quiet { Mode::Quiet } else { self.progress };
+        Ok(Prepared { request, progress, stdout_taken, call })
     }
 
     fn entitlements(&self) -> Result<(bool, bool), Failure> {

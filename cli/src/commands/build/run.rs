@@ -4,7 +4,7 @@ use cooper_builder::event::EventSender;
 use cooper_builder::request::{BuildOutcome, BuildRequest};
 
 use super::request::Prepared;
-use super::{BuildArgs, results};
+use super::{BuildArgs, call, results};
 use crate::backend::{CancelToken, Session};
 use crate::failure::{Failure, Kind};
 use crate::progress::text::{self, Colour};
@@ -22,6 +22,9 @@ pub struct Finished {
 
 /// Runs `cooper build`.
 pub async fn run(args: &BuildArgs, prepared: Prepared, session: Session) -> Result<(), Failure> {
+    if let Some(call) = prepared.call {
+        return call::run(call, prepared.request, &session).await;
+    }
     let mode = prepared.progress.resolve()?;
     results::clear(args)?;
     let mut finished = drive(&session, prepared.request, mode.renderer()).await?;

@@ -20,11 +20,7 @@ pub struct Unsupported {
     #[arg(long, hide = true)]
     cache_to: Vec<String>,
     #[arg(long, hide = true)]
-    call: Option<String>,
-    #[arg(long, hide = true)]
     print: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    check: Option<String>,
     #[arg(long, hide = true)]
     cgroup_parent: Option<String>,
     #[arg(long, hide = true)]
@@ -73,9 +69,7 @@ impl Unsupported {
             ("builder", self.builder.is_some()),
             ("cache-from", !self.cache_from.is_empty()),
             ("cache-to", !self.cache_to.is_empty()),
-            ("call", self.call.as_deref().is_some_and(|c| c != "build")),
             ("print", self.print.is_some()),
-            ("check", is_on(self.check.as_deref())),
             ("cgroup-parent", self.cgroup_parent.is_some()),
             ("isolation", self.isolation.as_deref().is_some_and(|i| !matches!(i, "" | "default"))),
             ("policy", !self.policy.is_empty()),

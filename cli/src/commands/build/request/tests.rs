@@ -161,8 +161,6 @@ fn flags_that_do_nothing_are_refused_by_name() {
         &["--annotation", "a=b"],
         &["--cache-from", "type=gha"],
         &["--cache-to=type=gha"],
-        &["--call", "check"],
-        &["--check"],
         &["--builder", "b"],
         &["--cgroup-parent", "c"],
         &["--resource", "memory=1g"],

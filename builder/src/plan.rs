@@ -1,0 +1,132 @@
+//! From the Dockerfile's bytes to the graph and the findings of one platform.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cooper_frontend::ast::Dockerfile;
+use cooper_frontend::graph::{Graph, ImageResolver, PlanOptions, PlanWarning};
+use cooper_frontend::lint::{self, Filter};
+use cooper_frontend::{Noticed, PlanError};
+use cooper_oci::{Digest, Platform};
+
+use crate::build::Files;
+use crate::error::BuildError;
+use crate::image_source::{LoadedImage, Resolver};
+use crate::request::BuildRequest;
+use crate::session::Session;
+use crate::task;
+
+/// Replaces the file's `check` directive.
+const CHECK_ARG: &str = "BUILDKIT_DOCKERFILE_CHECK";
+
+/// Base images of a graph by their manifest.
+pub(crate) type Images = HashMap<Digest, LoadedImage>;
+
+/// What is known of a build before anything runs.
+pub(crate) struct Planned {
+    /// The syntax tree; `None` if the text has none.
+    pub file: Option<Arc<Dockerfile>>,
+    /// What the checks found, also if planning failed.
+    pub findings: Vec<PlanWarning>,
+    /// The file asks that findings fail the build, and there are some.
+    pub violation: Option<BuildError>,
+    /// The graph.
+    pub graph: Result<(Graph, Images), BuildError>,
+}
+
+impl Planned {
+    fn failed(file: Option<Arc<Dockerfile>>, error: BuildError) -> Planned {
+        Planned { file, findings: Vec::new(), violation: None, graph: Err(error) }
+    }
+}
+
+impl Session {
+    /// Plans the build for one platform; `several` says that there are others.
+    pub(crate) async fn plan(
+        &self,
+        request: &Arc<BuildRequest>,
+        files: &Files,
+        platform: Option<Platform>,
+        several: bool,
+    ) -> Result<Planned, BuildError> {
+        let options = PlanOptions {
+            target: request.target.clone(),
+            build_args: request.build_args.clone(),
+            labels: request.labels.clone(),
+            platform,
+            build_platform: None,
+            named_contexts: files.named.clone(),
+            network: request.network,
+            allow_network_host: request.allow_network_host,
+            allow_insecure: request.allow_insecure,
+            no_cache: request.no_cache.clone(),
+            extra_hosts: request.extra_hosts.clone(),
+            shm_size_bytes: request.shm_size_bytes,
+            ulimits: request.ulimits.clone(),
+            multi_platform: several,
+            dockerignore: files.ignore.clone(),
+        };
+        let resolver = Resolver {
+            session: self.0.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            pull: request.pull,
+            found: Mutex::default(),
+        };
+        let text = files.dockerfile_bytes.clone();
+        task::blocking("plan", move || {
+            let mut planned = plan(&text, &options, &resolver);
+            if let Ok((_, images)) = &mut planned.graph {
+                let found = resolver.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+                *images = found.into_iter().map(|((_, digest), image)| (digest, image)).collect();
+            }
+            Ok(planned)
+        })
+        .await
+    }
+}
+
+fn plan(text: &[u8], options: &PlanOptions, resolver: &dyn ImageResolver) -> Planned {
+    let file = match cooper_frontend::parser::parse(text) {
+        Ok(file) => Arc::new(file),
+        Err(e) => return Planned::failed(None, with_hint(BuildError::user(e.message).at(Some(e.span)), e.hint)),
+    };
+    let filter = match filter(&file, options) {
+        Ok(filter) => filter,
+        Err(e) => return Planned::failed(Some(file), e),
+    };
+    if let Err(e) = cooper_frontend::syntax::check(&file, &options.build_args) {
+        return Planned::failed(Some(file), of_plan(e));
+    }
+    let mut noticed = Noticed::default();
+    let graph = cooper_frontend::plan_and_notice(&file, options, resolver, &mut noticed);
+    let given = |name: &str| options.build_args.iter().any(|(key, _)| key == name);
+    let findings = lint::all_findings(&file, &filter, &noticed, &given);
+    let violations: Vec<&PlanWarning> =
+        findings.iter().filter(|finding| lint::counts_as_violation(&finding.rule)).collect();
+    let violation = violations.first().filter(|_| filter.findings_are_errors()).map(|first| {
+        let rules = violations.iter().map(|finding| finding.rule.as_str());
+        BuildError::user(lint::violation_message(rules)).at(first.span)
+    });
+    Planned { file: Some(file), findings, violation, graph: graph.map(|g| (g, Images::new())).map_err(of_plan) }
+}
+
+fn filter(file: &Dockerfile, options: &PlanOptions) -> Result<Filter, BuildError> {
+    let given = options.build_args.iter().rev().find(|(name, _)| name == CHECK_ARG);
+    let options = match given {
+        Some((_, value)) => cooper_frontend::parser::parse_check_options(value)
+            .map_err(|e| BuildError::user(format!("--build-arg {CHECK_ARG}: {}", e.message)))?,
+        None => file.directives.check.clone().map(|check| check.value).unwrap_or_default(),
+    };
+    Ok(Filter::new(options))
+}
+
+fn of_plan(e: PlanError) -> BuildError {
+    with_hint(BuildError::user(e.message).at(e.span), e.hint)
+}
+
+fn with_hint(error: BuildError, hint: Option<String>) -> BuildError {
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
