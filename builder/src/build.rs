@@ -287,7 +287,8 @@ fn open_contexts(
             None => None,
             Some((text, name)) => Some(
                 Matcher::from_file(text.as_bytes())
-                    .map_err(|e| BuildError::user(format!("failed to read {name}: {e}")))?,
+                    .map_err(|e| BuildError::user(format!("failed to read {name}: {e}")))?
+                    .named(name),
             ),
         };
         let index = index_path(session, &dir);

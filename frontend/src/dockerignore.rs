@@ -55,6 +55,7 @@ pub struct ParentInfo {
 #[derive(Debug, Clone, Default)]
 pub struct Matcher {
     patterns: Vec<Pattern>,
+    name: Option<String>,
 }
 
 impl Matcher {
@@ -77,7 +78,7 @@ impl Matcher {
             let path = if path.len() > 1 { path.strip_prefix('/').unwrap_or(&path) } else { &path };
             patterns.extend(compile(&format!("{bang}{path}"), trimmed, number)?);
         }
-        Ok(Matcher { patterns })
+        Ok(Matcher { patterns, name: None })
     }
 
     /// Takes patterns one by one, as `--exclude` gives them.
@@ -86,7 +87,18 @@ impl Matcher {
         for (pattern, number) in patterns.iter().zip(1..) {
             compiled.extend(compile(pattern.as_ref(), pattern.as_ref().trim(), number)?);
         }
-        Ok(Matcher { patterns: compiled })
+        Ok(Matcher { patterns: compiled, name: None })
+    }
+
+    /// Names the file that the patterns are from, for messages.
+    #[must_use]
+    pub fn named(self, name: &str) -> Matcher {
+        Matcher { name: Some(name.to_owned()), ..self }
+    }
+
+    /// The file that the patterns are from, if it has a name.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// True if nothing is ever excluded.

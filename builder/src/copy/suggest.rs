@@ -22,8 +22,8 @@ fn hidden(files: &Files, path: &[u8]) -> Option<String> {
     located.stat?;
     // The link itself or what it leads to may be the one that is excluded.
     let rule = ignore.explain(path).or_else(|| ignore.explain(&located.path()))?;
-    (!rule.reincludes)
-        .then(|| format!("it is excluded by the ignore file: line {}, {:?}", rule.line, rule.text))
+    let name = ignore.name().unwrap_or("the ignore file");
+    (!rule.reincludes).then(|| format!("it is excluded by {name}: line {}, {:?}", rule.line, rule.text))
 }
 
 /// A visible name in the same directory that differs by little.
