@@ -8,6 +8,7 @@ use cooper_sys::fs;
 use crate::error::Result;
 use crate::scan::Found;
 use crate::tree::{TreeEntry, TreeKind};
+use crate::xattrs;
 
 /// Attributes of one file.
 #[derive(Debug, Clone)]
@@ -17,7 +18,7 @@ pub(crate) struct Attributes {
     /// `None` for symbolic links, which have no mode.
     pub(crate) mode: Option<u32>,
     pub(crate) mtime: (i64, u32),
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: xattrs::Attributes,
 }
 
 impl Attributes {
@@ -38,7 +39,7 @@ impl Attributes {
     /// Sets owner, then mode (chown clears set-ID bits), then attributes (chown clears capabilities), then times.
     pub(crate) fn apply(&self, dir: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
         use std::os::unix::ffi::OsStrExt;
-        fs::chown_at(dir, name, self.uid, self.gid)?;
+        xattrs::give_at(dir, name, self.uid, self.gid)?;
         if let Some(mode) = self.mode {
             fs::chmod_at(dir, name, mode)?;
         }

@@ -110,12 +110,13 @@ fn describe(dir: BorrowedFd<'_>, name: &OsStr, stat: &Stat, path: &[u8]) -> Resu
         FileKind::Fifo => TreeKind::Fifo,
         FileKind::File | FileKind::Socket => TreeKind::File,
     };
+    let (xattrs, (uid, gid)) = xattrs::of(dir, name, stat)?;
     let mut entry = TreeEntry {
         mode: if kind == TreeKind::Symlink { 0o777 } else { stat.mode },
-        uid: stat.uid,
-        gid: stat.gid,
+        uid,
+        gid,
         mtime: stat.mtime,
-        xattrs: xattrs::of(dir, name)?,
+        xattrs,
         ..TreeEntry::new(path, kind)
     };
     match kind {

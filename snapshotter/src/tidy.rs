@@ -137,7 +137,7 @@ fn same_attributes(
         && new.mtime == old.mtime
         && (new.rdev_major, new.rdev_minor) == (old.rdev_major, old.rdev_minor)
         && (new.is_dir() || new.size == old.size);
-    Ok(same && xattrs::of(upper, name)? == xattrs::of(lower, name)?)
+    Ok(same && xattrs::of(upper, name, new)? == xattrs::of(lower, name, old)?)
 }
 
 fn same_content(upper: BorrowedFd<'_>, lower: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<bool> {

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 
 use cooper_frontend::gopath;
+use cooper_snapshotter::give_at;
 use cooper_sys::fs::{self, FileKind, OFlags, Timestamp};
 
 use super::CopyError;
@@ -51,7 +52,7 @@ impl Target<'_> {
                     fs::mkdir_at(&dir, name, self.parent_mode).doing("make the directory", path())?;
                     let next = fs::open_at(&dir, name, flags).doing("open", path())?;
                     if let Some((uid, gid)) = self.owner {
-                        fs::chown_at(&dir, name, uid, gid).doing("change the owner of", path())?;
+                        give_at(dir.as_fd(), name, uid, gid).doing("change the owner of", path())?;
                     }
                     // Whatever the umask and the parent's setgid bit made of it.
                     fs::chmod_at(&dir, name, self.parent_mode).doing("change the mode of", path())?;

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use cooper_frontend::gopath;
 use cooper_frontend::graph::{CopyOp, InlineFile, SourceKind};
+use cooper_snapshotter::{OWNER_NOTE, give_at};
 use cooper_sys::fs::{self, FileKind, Timestamp};
 
 use super::archive::{self, Unpacker};
@@ -184,7 +185,7 @@ impl Writer<'_> {
             .map_err(|e| cooper_sys::Error::at("write", OsStr::from_bytes(&path), e))
             .doing("write", &path)?;
         let (uid, gid) = self.options.owner.unwrap_or((0, 0));
-        fs::chown_at(&parent, name, uid, gid).doing("change the owner of", &path)?;
+        give_at(parent.as_fd(), name, uid, gid).doing("change the owner of", &path)?;
         let mode = self.mode.as_ref().map_or(file.mode, |change| change.apply(file.mode, false));
         fs::chmod_at(&parent, name, mode).doing("change the mode of", &path)?;
         if let Some(time) = self.options.file_time.or(self.options.parent_time) {
@@ -206,7 +207,7 @@ impl Writer<'_> {
         let stat = item.stat;
         let own = if self.keeps_owner { (stat.uid, stat.gid) } else { (0, 0) };
         let (uid, gid) = self.options.owner.unwrap_or(own);
-        fs::chown_at(dir, name, uid, gid).doing("change the owner of", path)?;
+        give_at(dir, name, uid, gid).doing("change the owner of", path)?;
         if !stat.is_symlink() {
             let old = if matches!(self.kind, SourceKind::Http { .. }) { 0o600 } else { stat.mode };
             let mode = self.mode.as_ref().map_or(old, |change| change.apply(old, stat.is_dir()));
@@ -214,6 +215,9 @@ impl Writer<'_> {
         }
         if self.keeps_owner {
             for (key, value) in xattrs::of(item)? {
+                if self.options.owner.is_some() && key == OWNER_NOTE.as_bytes() {
+                    continue;
+                }
                 if fs::set_xattr_at(dir, name, OsStr::from_bytes(&key), &value).is_err() {
                     self.report.lost_xattrs += 1;
                 }

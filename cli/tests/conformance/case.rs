@@ -12,6 +12,9 @@ use crate::image::{Result, Tree, summarize};
 /// So long one build may take, in seconds.
 const PATIENCE_SECONDS: &str = "120";
 
+/// A script that gives files to the user it is named by. The kernel then takes their set-ID bits: they get them back.
+const GIVE_AWAY: &str = r#"for f; do m=$(stat -c %a "$f"); chown "$0" "$f"; chmod "$m" "$f"; done"#;
+
 /// Who builds, and where.
 pub struct Builder<'a> {
     /// Where the cases are, readable for the builder.
@@ -116,12 +119,12 @@ impl Builder<'_> {
             return Err(format!("{name} failed: {output}"));
         }
         let Some(user) = self.user else { return Ok(()) };
-        // A user's context is the user's: what others may not read is given away (not all: that clears set-ID bits).
+        // A user's context is the user's: what others may not read is given away.
         let mut command = program("find");
         command
             .arg(context)
-            .args(["-user", "root", "!", "-type", "l", "(", "!", "-perm", "-o=r", "-o", "-type", "d"]);
-        command.args(["!", "-perm", "-o=rx", ")", "-exec", "chown", "-h", user, "{}", "+"]);
+            .args(["-user", "root", "!", "-type", "l", "(", "!", "-perm", "-o=r", "-o", "-type"]);
+        command.args(["d", "!", "-perm", "-o=rx", ")", "-exec", "sh", "-euc", GIVE_AWAY, user, "{}", "+"]);
         Output::of(&mut command).expect_success();
         Ok(())
     }
