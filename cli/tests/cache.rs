@@ -45,7 +45,7 @@ fn a_second_build_does_nothing_and_asks_no_registry() {
     assert!(counts(&first).1 >= 3, "{first}");
     drop(registry);
     // Times say nothing about content.
-    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(86_400);
+    let later = std::time::SystemTime::now() + std::time::Duration::from_hours(24);
     std::fs::File::options().write(true).open(&file).unwrap().set_modified(later).unwrap();
     let second = export(&other, &[], &project, "second");
     let (cached, done) = counts(&second);
