@@ -1,0 +1,2 @@
+umask 022
+printf 'FROM busybox\nLABEL a=b\n' > Dockerfile

@@ -1,0 +1,2 @@
+umask 022
+mkdir s; echo f > s/f
