@@ -11,6 +11,7 @@ mod compare;
 mod image;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -125,11 +126,11 @@ fn report(name: &str, verdict: &Verdict, known: Option<&String>) -> (bool, Strin
         (differences, None) => {
             let mut report = format!("{name}: not as expected\n");
             for line in differences {
-                report.push_str(&format!("    {line}\n"));
+                writeln!(report, "    {line}").unwrap();
             }
             let lines: Vec<&str> = verdict.log.lines().collect();
             for line in &lines[lines.len().saturating_sub(15)..] {
-                report.push_str(&format!("    | {line}\n"));
+                writeln!(report, "    | {line}").unwrap();
             }
             (false, report)
         }
