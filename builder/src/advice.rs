@@ -52,8 +52,9 @@ fn unset_variables(
     let line = &instruction.source.text_with_heredocs();
     let uses = |name: &str| {
         [format!("${name}"), format!("${{{name}")].iter().any(|form| {
-            line.match_indices(form.as_str())
-                .any(|(at, _)| !line[at + form.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+            line.match_indices(form.as_str()).any(|(at, _)| {
+                !line[at + form.len()..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            })
         })
     };
     // ARGs before the first FROM count in FROM lines only.
@@ -81,7 +82,9 @@ fn of_command(run: &Run, message: &str) -> Option<String> {
         && text.contains('\'')
         && text.trim_end().ends_with(']')
     {
-        return Some("the JSON form needs double quotes; with single quotes it is a command for the shell".to_owned());
+        return Some(
+            "the JSON form needs double quotes; with single quotes it is a command for the shell".to_owned(),
+        );
     }
     if message.ends_with("exit code: 127") {
         return Some(

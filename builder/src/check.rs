@@ -160,7 +160,8 @@ impl Session {
             }
         })?;
         let last = file.stages.len().saturating_sub(1);
-        let text = |text: Option<&cooper_frontend::ast::Text>| text.map(|t| t.value.clone()).unwrap_or_default();
+        let text =
+            |text: Option<&cooper_frontend::ast::Text>| text.map(|t| t.value.clone()).unwrap_or_default();
         let targets = file.stages.iter().enumerate().map(|(at, stage)| Target {
             name: stage.name().unwrap_or_default().to_owned(),
             is_default: at == last,
@@ -261,7 +262,10 @@ fn described(stage: &Stage) -> String {
 fn comment_at(file: &Dockerfile, span: Span, name: &str) -> String {
     let of_stages = file.stages.iter().flat_map(|stage| &stage.instructions);
     let mut sources = file.global_args.iter().chain(of_stages).map(|instruction| &instruction.source);
-    sources.find(|source: &&Source| source.span == span).map(|s| description(&s.comments, name)).unwrap_or_default()
+    sources
+        .find(|source: &&Source| source.span == span)
+        .map(|s| description(&s.comments, name))
+        .unwrap_or_default()
 }
 
 fn description(comments: &[Comment], name: &str) -> String {

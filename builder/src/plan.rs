@@ -88,7 +88,9 @@ impl Session {
 fn plan(text: &[u8], options: &PlanOptions, resolver: &dyn ImageResolver) -> Planned {
     let file = match cooper_frontend::parser::parse(text) {
         Ok(file) => Arc::new(file),
-        Err(e) => return Planned::failed(None, with_hint(BuildError::user(e.message).at(Some(e.span)), e.hint)),
+        Err(e) => {
+            return Planned::failed(None, with_hint(BuildError::user(e.message).at(Some(e.span)), e.hint));
+        }
     };
     let filter = match filter(&file, options) {
         Ok(filter) => filter,
@@ -107,7 +109,12 @@ fn plan(text: &[u8], options: &PlanOptions, resolver: &dyn ImageResolver) -> Pla
         let rules = violations.iter().map(|finding| finding.rule.as_str());
         BuildError::user(lint::violation_message(rules)).at(first.span)
     });
-    Planned { file: Some(file), findings, violation, graph: graph.map(|g| (g, Images::new())).map_err(of_plan) }
+    Planned {
+        file: Some(file),
+        findings,
+        violation,
+        graph: graph.map(|g| (g, Images::new())).map_err(of_plan),
+    }
 }
 
 fn filter(file: &Dockerfile, options: &PlanOptions) -> Result<Filter, BuildError> {

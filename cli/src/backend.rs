@@ -48,22 +48,22 @@ impl Session {
         events: EventSender,
         cancel: CancelToken,
     ) -> Result<BuildOutcome, Failure> {
-        Ok(self.0.build(request, events, cancel).await?)
+        Ok(Box::pin(self.0.build(request, events, cancel)).await?)
     }
 
     /// Checks a Dockerfile.
     pub async fn check(&self, request: BuildRequest) -> Result<CheckReport, Failure> {
-        Ok(self.0.check(request).await?)
+        Ok(Box::pin(self.0.check(request)).await?)
     }
 
     /// What a target takes.
     pub async fn outline(&self, request: BuildRequest) -> Result<Outline, Failure> {
-        Ok(self.0.outline(request).await?)
+        Ok(Box::pin(self.0.outline(request)).await?)
     }
 
     /// The stages of a Dockerfile.
     pub async fn targets(&self, request: BuildRequest) -> Result<Targets, Failure> {
-        Ok(self.0.targets(request).await?)
+        Ok(Box::pin(self.0.targets(request)).await?)
     }
 
     /// Brings an image into the store; its digest.

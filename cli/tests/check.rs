@@ -5,7 +5,8 @@
 use cooper_testkit::{Context, Output};
 use serde_json::Value;
 
-const FLAWED: &str = "FROM busybox AS Base\nWORKDIR app\n# check=skip=LegacyKeyValueFormat\nENV a b\nRUN exit 7\n";
+const FLAWED: &str =
+    "FROM busybox AS Base\nWORKDIR app\n# check=skip=LegacyKeyValueFormat\nENV a b\nRUN exit 7\n";
 
 fn project(dockerfile: &str) -> Context {
     let context = Context::new("check");
@@ -49,7 +50,10 @@ fn a_clean_file_passes_and_the_status_can_be_ignored() {
     assert_eq!(output.stdout, "Check complete, no warnings found.\n");
     let output = build(&project(FLAWED), &["--call=check,ignorestatus=true"]).expect_success();
     assert!(output.stdout.contains("2 warnings"), "{output}");
-    let output = build(&project("FROM busybox AS A\n"), &["--check", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all"]);
+    let output = build(
+        &project("FROM busybox AS A\n"),
+        &["--check", "--build-arg", "BUILDKIT_DOCKERFILE_CHECK=skip=all"],
+    );
     output.expect_success();
 }
 
@@ -71,7 +75,8 @@ fn the_json_of_a_check() {
 fn an_error_does_not_hide_what_was_found_before() {
     let context = project("FROM scratch AS BadName\nFROM ${BAR} AS base\n");
     let report = json(&build(&context, &["--call=check,format=json"]).expect_code(1));
-    let rules: Vec<_> = report["warnings"].as_array().unwrap().iter().map(|w| w["ruleName"].as_str().unwrap()).collect();
+    let rules: Vec<_> =
+        report["warnings"].as_array().unwrap().iter().map(|w| w["ruleName"].as_str().unwrap()).collect();
     assert_eq!(rules, ["StageNameCasing", "InvalidDefaultArgInFrom", "UndefinedArgInFrom"]);
     assert!(report["buildError"]["message"].as_str().unwrap().contains("should not be blank"));
     assert_eq!(report["buildError"]["location"]["ranges"][0]["start"]["line"], 2);
@@ -102,10 +107,12 @@ fn what_a_target_takes() {
                 ARG UNUSED\n# app is the program\nFROM base AS app\n\
                 RUN --mount=type=secret,id=token,required --mount=type=ssh --mount=type=cache,target=/c true\n";
     let context = project(text);
-    let outline = json(&build(&context, &["--call=outline,format=json", "--build-arg", "VERSION=2"]).expect_success());
+    let outline =
+        json(&build(&context, &["--call=outline,format=json", "--build-arg", "VERSION=2"]).expect_success());
     assert_eq!(outline["name"], "app");
     assert_eq!(outline["description"], "is the program");
-    let args: Vec<_> = outline["args"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap()).collect();
+    let args: Vec<_> =
+        outline["args"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap()).collect();
     assert_eq!(args, ["TAG", "VERSION"]);
     assert_eq!(outline["args"][1]["value"], "2");
     assert_eq!(outline["args"][1]["description"], "is what is built");
@@ -136,10 +143,14 @@ fn the_targets_of_a_file() {
 
 #[test]
 fn the_methods() {
-    let output = build(&project("FROM busybox\n"), &["--call=subrequests.describe,format=json"]).expect_success();
+    let output =
+        build(&project("FROM busybox\n"), &["--call=subrequests.describe,format=json"]).expect_success();
     let list = json(&output);
     let names: Vec<_> = list.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
-    assert!(names.contains(&"frontend.lint") && names.contains(&"frontend.subrequests.describe"), "{names:?}");
+    assert!(
+        names.contains(&"frontend.lint") && names.contains(&"frontend.subrequests.describe"),
+        "{names:?}"
+    );
     assert_eq!(list[0]["version"], "1.0.0");
     build(&project("FROM busybox\n"), &["--call=nothing"]).expect_code(2);
 }

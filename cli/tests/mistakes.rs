@@ -15,8 +15,7 @@ struct Mistake {
     says: &'static [&'static str],
 }
 
-const NOTHING: Mistake =
-    Mistake { name: "", dockerfile: "", files: &[], flags: &[], runs: false, says: &[] };
+const NOTHING: Mistake = Mistake { name: "", dockerfile: "", files: &[], flags: &[], runs: false, says: &[] };
 
 const MISTAKES: &[Mistake] = &[
     Mistake {
@@ -30,7 +29,11 @@ const MISTAKES: &[Mistake] = &[
         name: "a source that the ignore file leaves out",
         dockerfile: "FROM busybox\nCOPY app.json /\n",
         files: &[("app.json", "{}"), (".dockerignore", "# all data\n\n*.json\n")],
-        says: &["Dockerfile:2:6", "\"/app.json\": not found", "excluded by .dockerignore: line 3, \"*.json\""],
+        says: &[
+            "Dockerfile:2:6",
+            "\"/app.json\": not found",
+            "excluded by .dockerignore: line 3, \"*.json\"",
+        ],
         ..NOTHING
     },
     Mistake {
@@ -43,7 +46,12 @@ const MISTAKES: &[Mistake] = &[
     Mistake {
         name: "a source outside of the context",
         dockerfile: "FROM busybox\nCOPY ../shared /\n",
-        says: &["Dockerfile:2:6", "not found", "files outside of the build context cannot be copied", "--build-context"],
+        says: &[
+            "Dockerfile:2:6",
+            "not found",
+            "files outside of the build context cannot be copied",
+            "--build-context",
+        ],
         ..NOTHING
     },
     Mistake {
@@ -65,7 +73,11 @@ const MISTAKES: &[Mistake] = &[
         dockerfile: "FROM busybox\nCOPY a b /app\n",
         files: &[("a", ""), ("b", "")],
         flags: &["--strict"],
-        says: &["Dockerfile:2:", "several sources are copied to the one file \"/app\"", "end the destination in a slash"],
+        says: &[
+            "Dockerfile:2:",
+            "several sources are copied to the one file \"/app\"",
+            "end the destination in a slash",
+        ],
         ..NOTHING
     },
     Mistake {
@@ -116,7 +128,11 @@ const MISTAKES: &[Mistake] = &[
     Mistake {
         name: "a variable in --from",
         dockerfile: "FROM busybox AS a\nFROM busybox\nARG S=a\nCOPY --from=$S /x /\n",
-        says: &["Dockerfile:4:", "variable expansion is not supported for --from", "define a new stage with FROM"],
+        says: &[
+            "Dockerfile:4:",
+            "variable expansion is not supported for --from",
+            "define a new stage with FROM",
+        ],
         ..NOTHING
     },
     Mistake {

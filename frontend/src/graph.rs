@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use cooper_oci::{Digest, ImageConfig, Platform, Reference};
 use petgraph::graph::{DiGraph, NodeIndex};
 
-use crate::ast::{Comment, Dockerfile, Span};
+use crate::ast::Span;
 
 /// Index of a step in [`Graph::dag`].
 pub type StepId = NodeIndex;
@@ -52,19 +52,6 @@ pub struct PlanWarning {
     pub message: String,
     /// Where.
     pub span: Option<Span>,
-}
-
-impl PlanWarning {
-    /// The comments above the instruction that is meant, which may turn the rule off.
-    pub fn comments<'f>(&self, file: &'f Dockerfile) -> &'f [Comment] {
-        let stages = file.stages.iter();
-        let sources = stages.flat_map(|stage| {
-            std::iter::once(&stage.source)
-                .chain(stage.instructions.iter().map(|instruction| &instruction.source))
-        });
-        let mut meant = sources.filter(|source| Some(source.span) == self.span);
-        meant.next().map_or(&[], |source| &source.comments)
-    }
 }
 
 /// The config of the finished image, known before anything runs.

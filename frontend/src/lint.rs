@@ -86,7 +86,8 @@ pub fn all_findings(
         message,
         span: Some(span),
     });
-    let planned = noticed.warnings.iter().filter(|warning| filter.allows(&warning.rule, warning.comments(file)));
+    let planned =
+        noticed.warnings.iter().filter(|warning| filter.allows(&warning.rule, warning.comments(file)));
     let mut all: Vec<PlanWarning> = Vec::new();
     for finding in of_the_tree.chain(planned.cloned()) {
         if !all.contains(&finding) {

@@ -114,9 +114,14 @@ fn plan_target(
     planner.add_stages()?;
     let target = planner.find_target()?;
     planner.link_stages()?;
-    planner.resolve(target)?;
     let count = planner.file.stages.len();
-    noticed.stages = planner.reachable(target).into_iter().filter(|at| *at < count).collect();
+    let needed = |planner: &stages::Planner<'_>| -> Vec<usize> {
+        planner.reachable(target).into_iter().filter(|at| *at < count).collect()
+    };
+    noticed.stages = needed(planner);
+    planner.resolve(target)?;
+    // Triggers of base images may need more.
+    noticed.stages = needed(planner);
     let used: Vec<String> =
         noticed.stages.iter().flat_map(|at| planner.states[*at].used_args.iter().cloned()).collect();
     planner.found_args = planner.args.used_definitions(&used);

@@ -12,9 +12,10 @@ use cooper_frontend::ast::{Command, Dockerfile, Instruction};
 use cooper_frontend::graph::{
     Graph, ImageRequest, ImageResolver, ImageSource, PlanOptions, ResolveError, ResolvedImage,
 };
+use cooper_frontend::lint::{Filter, all_findings, description};
 use cooper_frontend::parser::parse;
-use cooper_frontend::plan;
 use cooper_frontend::print::print;
+use cooper_frontend::{Noticed, plan, plan_and_notice};
 use cooper_oci::config::{ContainerConfig, ImageConfig};
 use cooper_oci::{Digest, History, Platform};
 use petgraph::algo::is_cyclic_directed;
@@ -204,4 +205,33 @@ fn printing_and_reading_again_gives_the_same_tree() {
             None => Ok(()),
         }
     });
+}
+
+/// Findings of Cooper's own rules, which have to be rare in files that are in order.
+const MOST_OWN_FINDINGS: usize = 5;
+
+#[test]
+fn checks_run_on_all_files() {
+    let own = std::cell::RefCell::new(Vec::new());
+    each(|file| {
+        let tree = read(&file.text)?;
+        let mut noticed = Noticed::default();
+        plan_and_notice(&tree, &options("linux/amd64", None), &Alpine, &mut noticed)
+            .map_err(|error| error.to_string())?;
+        for finding in all_findings(&tree, &Filter::default(), &noticed, &|_| false) {
+            let Some(span) = finding.span.filter(|span| span.end <= file.text.len() && span.start < span.end)
+            else {
+                return Err(format!("{finding:?} has no place"));
+            };
+            if description(&finding.rule).is_none() {
+                return Err(format!("{} has no description", finding.rule));
+            }
+            if finding.rule.starts_with("Cooper") {
+                own.borrow_mut().push(format!("{} {}: {}", file.name, span, finding.message));
+            }
+        }
+        Ok(())
+    });
+    let own = own.into_inner();
+    assert!(own.len() <= MOST_OWN_FINDINGS, "{} own findings:\n{}", own.len(), own.join("\n"));
 }

@@ -54,7 +54,9 @@ const PREFIXES: [(&str, usize, &str); 24] = [
 /// Not a placeholder: has digits and letters, many different ones, and does not call itself an example.
 fn is_random(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    if ["example", "your", "xxxx", "dummy", "placeholder", "changeme", "0123456"].iter().any(|word| lower.contains(word))
+    if ["example", "your", "xxxx", "dummy", "placeholder", "changeme", "0123456"]
+        .iter()
+        .any(|word| lower.contains(word))
     {
         return false;
     }

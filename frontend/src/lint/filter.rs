@@ -1,6 +1,7 @@
 //! Which rules are on: the `check` directive or what replaces it, and `# check=` comments.
 
-use crate::ast::{CheckOptions, Comment};
+use crate::ast::{CheckOptions, Comment, Dockerfile};
+use crate::graph::PlanWarning;
 use crate::parser::check_comment;
 
 /// Rules that are off unless they are named.
@@ -33,6 +34,19 @@ impl Filter {
     /// Whether a finding fails the build.
     pub fn findings_are_errors(&self) -> bool {
         self.options.error
+    }
+}
+
+impl PlanWarning {
+    /// The comments above the instruction that is meant, which may turn the rule off.
+    pub fn comments<'f>(&self, file: &'f Dockerfile) -> &'f [Comment] {
+        let stages = file.stages.iter();
+        let sources = stages.flat_map(|stage| {
+            std::iter::once(&stage.source)
+                .chain(stage.instructions.iter().map(|instruction| &instruction.source))
+        });
+        let mut meant = sources.filter(|source| Some(source.span) == self.span);
+        meant.next().map_or(&[], |source| &source.comments)
     }
 }
 

@@ -37,7 +37,10 @@ const BUILDKIT: [(&str, &str); 22] = [
         "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
     ),
     ("SecretsUsedInArgOrEnv", "Sensitive data should not be used in the ARG or ENV commands"),
-    ("InvalidDefaultArgInFrom", "Default value for global ARG results in an empty or invalid base image name"),
+    (
+        "InvalidDefaultArgInFrom",
+        "Default value for global ARG results in an empty or invalid base image name",
+    ),
     ("FromPlatformFlagConstDisallowed", "FROM --platform flag should not use a constant value"),
     ("CopyIgnoredFile", "Attempting to Copy file that is excluded by .dockerignore"),
     (
@@ -56,7 +59,10 @@ const BUILDKIT: [(&str, &str); 22] = [
 
 /// Cooper's own rules. A finding of theirs never makes a build fail for `error=true`: BuildKit would build it.
 const COOPER: [(&str, &str); 5] = [
-    ("CooperArgBustsCache", "An ARG that changes with every build should stand below the steps that do not use it"),
+    (
+        "CooperArgBustsCache",
+        "An ARG that changes with every build should stand below the steps that do not use it",
+    ),
     ("CooperLayerDoubled", "Owner and mode of copied files should be set by COPY, not by a later RUN"),
     ("CooperSecretValue", "Credentials should be passed as secrets, not as ARG or ENV"),
     ("CooperAptUpdateAlone", "apt-get update should stand in the RUN that installs packages"),

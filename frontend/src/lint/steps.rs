@@ -78,23 +78,60 @@ fn has_global_default(file: &Dockerfile, name: &str) -> bool {
 
 /// Names of things that differ in each build.
 fn is_volatile(name: &str) -> bool {
-    const WORDS: [&str; 9] =
-        ["sha", "commit", "revision", "timestamp", "builddate", "buildtime", "buildid", "buildnumber", "date"];
+    const WORDS: [&str; 9] = [
+        "sha",
+        "commit",
+        "revision",
+        "timestamp",
+        "builddate",
+        "buildtime",
+        "buildid",
+        "buildnumber",
+        "date",
+    ];
     name.split('_').any(|part| WORDS.iter().any(|word| part.eq_ignore_ascii_case(word)))
 }
 
 /// Names that programs take from the environment without being told, and those that are there to change the key.
 fn is_read_unseen(name: &str) -> bool {
     const STARTS: [&str; 30] = [
-        "ANDROID", "APT", "BUILD", "BUNDLE", "CARGO", "CC", "COMPOSER", "CONDA", "CXX", "DEB", "DOTNET", "ELECTRON", "GEM",
-        "GIT_CONFIG", "GIT_SSH", "GO", "GRADLE", "JAVA", "LANG", "LC_", "MAVEN", "NODE", "NPM", "NUGET", "PIP", "PYTHON", "RUST",
-        "SSL", "UV_", "YARN",
+        "ANDROID",
+        "APT",
+        "BUILD",
+        "BUNDLE",
+        "CARGO",
+        "CC",
+        "COMPOSER",
+        "CONDA",
+        "CXX",
+        "DEB",
+        "DOTNET",
+        "ELECTRON",
+        "GEM",
+        "GIT_CONFIG",
+        "GIT_SSH",
+        "GO",
+        "GRADLE",
+        "JAVA",
+        "LANG",
+        "LC_",
+        "MAVEN",
+        "NODE",
+        "NPM",
+        "NUGET",
+        "PIP",
+        "PYTHON",
+        "RUST",
+        "SSL",
+        "UV_",
+        "YARN",
     ];
     const PARTS: [&str; 8] = ["CACHE", "BUST", "PROXY", "FLAGS", "MIRROR", "INDEX", "REGISTRY", "LICENSE"];
     const WHOLE: [&str; 9] =
         ["CI", "HOME", "PATH", "TZ", "TERM", "USER", "SOURCE_DATE_EPOCH", "PREFIX", "DESTDIR"];
     let upper = name.to_ascii_uppercase();
-    let predefined = ["TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT", "TARGETSTAGE", "TARGETOSVERSION"];
+    let predefined =
+        ["TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT", "TARGETSTAGE", "TARGETOSVERSION"];
     // BUILD_DATE and its like are nobody's setting; BUILDPLATFORM and its like are predefined.
     let starts = STARTS.iter().any(|start| upper.starts_with(start)) && !upper.starts_with("BUILD_");
     starts
@@ -109,23 +146,71 @@ fn mentions(text: &str, name: &str) -> bool {
     let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     let bytes = text.as_bytes();
     text.match_indices(name).any(|(at, _)| {
-        !is_part(at.checked_sub(1).and_then(|before| bytes.get(before))) && !is_part(bytes.get(at + name.len()))
+        !is_part(at.checked_sub(1).and_then(|before| bytes.get(before)))
+            && !is_part(bytes.get(at + name.len()))
     })
 }
 
 /// Whether all commands are programs that do not look at variables of the user's.
 fn is_understood(run: &Run, source: &Source) -> bool {
     const PLAIN: [&str; 50] = [
-        "addgroup", "adduser", "apk", "apt", "apt-get", "apt-mark", "cat", "cd", "chgrp", "chmod", "chown", "cp", "curl",
-        "dnf", "dpkg", "echo", "false", "find", "getent", "git", "gpg", "grep", "groupadd", "gunzip", "install", "ln", "ls",
-        "locale-gen", "microdnf", "mkdir", "mv", "passwd", "pwd", "rm", "rmdir", "sed", "set", "sha256sum", "tar", "test",
-        "touch", "true", "unzip", "update-ca-certificates", "useradd", "usermod", "wget", "which", "yum", "zypper",
+        "addgroup",
+        "adduser",
+        "apk",
+        "apt",
+        "apt-get",
+        "apt-mark",
+        "cat",
+        "cd",
+        "chgrp",
+        "chmod",
+        "chown",
+        "cp",
+        "curl",
+        "dnf",
+        "dpkg",
+        "echo",
+        "false",
+        "find",
+        "getent",
+        "git",
+        "gpg",
+        "grep",
+        "groupadd",
+        "gunzip",
+        "install",
+        "ln",
+        "ls",
+        "locale-gen",
+        "microdnf",
+        "mkdir",
+        "mv",
+        "passwd",
+        "pwd",
+        "rm",
+        "rmdir",
+        "sed",
+        "set",
+        "sha256sum",
+        "tar",
+        "test",
+        "touch",
+        "true",
+        "unzip",
+        "update-ca-certificates",
+        "useradd",
+        "usermod",
+        "wget",
+        "which",
+        "yum",
+        "zypper",
     ];
     let commands = shell::commands(run, source);
     !commands.is_empty()
         && commands.iter().all(|command| {
             let program = command[0].rsplit('/').next().unwrap_or_default();
-            let hides_more = command.iter().any(|word| word.contains("$(") || word.contains('`') || word == "-exec");
+            let hides_more =
+                command.iter().any(|word| word.contains("$(") || word.contains('`') || word == "-exec");
             !hides_more && (PLAIN.contains(&program) || installs(program, &command[1..]))
         })
 }

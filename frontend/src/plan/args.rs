@@ -64,7 +64,8 @@ impl BuildArgs {
             }
         }
         let proxies = proxies(&given);
-        let mut args = BuildArgs { given, global, declared, definitions, proxies, epoch: None, deferred_epoch: None };
+        let mut args =
+            BuildArgs { given, global, declared, definitions, proxies, epoch: None, deferred_epoch: None };
         args.resolve_epoch(file, options, expander)?;
         Ok(args)
     }

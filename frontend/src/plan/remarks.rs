@@ -25,7 +25,9 @@ impl StageRun<'_, '_> {
             let Some((program, paths)) = recursive_change(&command) else { continue };
             for path in paths {
                 let Some(path) = self.written_path(path) else { continue };
-                let Some((_, copy)) = self.copied.iter().find(|(made, _)| is_within(made, &path)) else { continue };
+                let Some((_, copy)) = self.copied.iter().find(|(made, _)| is_within(made, &path)) else {
+                    continue;
+                };
                 let message = format!(
                     "{program} -R {path} stores the files of the COPY on line {} a second time: use COPY --{program}",
                     copy.start_line

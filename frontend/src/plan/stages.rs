@@ -208,7 +208,9 @@ impl<'a> Planner<'a> {
         if base.value.is_empty() {
             let message = format!("base name ({}) should not be blank", from.base.as_str());
             let hint = base.used.iter().chain(&base.unmatched).next().map(|name| {
-                format!("give {name} a value: `ARG {name}=...` before the first FROM, or --build-arg {name}=...")
+                format!(
+                    "give {name} a value: `ARG {name}=...` before the first FROM, or --build-arg {name}=..."
+                )
             });
             return Err(PlanError::new(span, message).with_hint(hint));
         }

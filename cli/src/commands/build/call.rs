@@ -43,12 +43,13 @@ impl Call {
     /// Reads `--call` and `--check`; `None` is a build.
     pub fn parse(call: Option<&str>, check: bool) -> Result<Option<Call>, Failure> {
         let text = match (call, check) {
-            (None, true) => "check",
             (None, false) => return Ok(None),
-            (Some(text), true) if !matches!(text.split(',').next(), Some("check" | "lint" | "build" | "")) => {
+            (Some(text), true)
+                if !matches!(text.split(',').next(), Some("check" | "lint" | "build" | "")) =>
+            {
                 return Err(Failure::usage("--check cannot be combined with --call"));
             }
-            (Some("build" | ""), true) => "check",
+            (None | Some("build" | ""), true) => "check",
             (Some(text), _) => text,
         };
         let mut parts = text.split(',');
@@ -70,8 +71,8 @@ impl Call {
                 Some(("format", "json")) => found.json = true,
                 Some(("format", "text")) => found.json = false,
                 Some(("ignorestatus", value)) => {
-                    found.ignore_status =
-                        units::truth(value).map_err(|e| Failure::usage(format!("--call ignorestatus: {e}")))?;
+                    found.ignore_status = units::truth(value)
+                        .map_err(|e| Failure::usage(format!("--call ignorestatus: {e}")))?;
                 }
                 None if part == "ignorestatus" => found.ignore_status = true,
                 _ => return Err(Failure::usage(format!("--call: {part:?} is not known"))),
@@ -89,15 +90,15 @@ pub async fn run(call: Call, request: BuildRequest, session: &Session) -> Result
     match call.method {
         Method::Describe => print(describe(), &describe_text),
         Method::Outline => {
-            let outline = session.outline(request).await?;
+            let outline = Box::pin(session.outline(request)).await?;
             print(outline_json(&outline), &|| outline_text(&outline))
         }
         Method::Targets => {
-            let targets = session.targets(request).await?;
+            let targets = Box::pin(session.targets(request)).await?;
             print(targets_json(&targets), &|| targets_text(&targets))
         }
         Method::Check => {
-            let report = session.check(request).await?;
+            let report = Box::pin(session.check(request)).await?;
             print(check_json(&report), &|| check_text(&report))?;
             let failed = !report.findings.is_empty() || report.error.is_some();
             match report.error {
@@ -127,7 +128,7 @@ fn check_text(report: &CheckReport) -> String {
         0 if report.error.is_some() => {}
         0 => out.push_str("Check complete, no warnings found.\n"),
         1 => out.push_str("Check complete, 1 warning has been found!\n"),
-        count => out.push_str(&format!("Check complete, {count} warnings have been found!\n")),
+        count => out = format!("{out}Check complete, {count} warnings have been found!\n"),
     }
     out
 }
@@ -265,7 +266,8 @@ fn targets_json(targets: &Targets) -> Value {
         if target.is_default {
             object.insert("default".into(), true.into());
         }
-        let texts = [("description", &target.description), ("base", &target.base), ("platform", &target.platform)];
+        let texts =
+            [("description", &target.description), ("base", &target.base), ("platform", &target.platform)];
         for (key, text) in texts.into_iter().filter(|(_, text)| !text.is_empty()) {
             object.insert(key.into(), text.clone().into());
         }

@@ -23,7 +23,7 @@ pub struct Finished {
 /// Runs `cooper build`.
 pub async fn run(args: &BuildArgs, prepared: Prepared, session: Session) -> Result<(), Failure> {
     if let Some(call) = prepared.call {
-        return call::run(call, prepared.request, &session).await;
+        return Box::pin(call::run(call, prepared.request, &session)).await;
     }
     let mode = prepared.progress.resolve()?;
     results::clear(args)?;

@@ -71,7 +71,10 @@ fn an_arg_above_steps_that_do_not_use_it() {
     // Without a change there is no miss.
     finds(&format!("FROM busybox\nARG VERSION=1\n{APT}RUN echo $VERSION\n"), &[]);
     let given = with_args(&[("VERSION", "2")]);
-    assert_eq!(findings_with(&format!("FROM busybox\nARG VERSION=1\n{APT}RUN echo $VERSION\n"), &given), rule);
+    assert_eq!(
+        findings_with(&format!("FROM busybox\nARG VERSION=1\n{APT}RUN echo $VERSION\n"), &given),
+        rule
+    );
     for silent in [
         // Used at once, or by a program that nobody can look into.
         "ARG V\nRUN echo $V\nRUN apt-get update && apt-get install -y x\n",
@@ -188,7 +191,9 @@ fn args_of_the_target() {
     let mut args: Vec<_> = graph
         .args
         .iter()
-        .map(|arg| format!("{}={} {}", arg.name, arg.value.as_deref().unwrap_or_default(), arg.span.start_line))
+        .map(|arg| {
+            format!("{}={} {}", arg.name, arg.value.as_deref().unwrap_or_default(), arg.span.start_line)
+        })
         .collect();
     args.sort();
     assert_eq!(args, ["ABC=a 12", "BAR=456 7", "FOO=123 6", "inherited=box 1", "sfx=usr-box2 13"]);
