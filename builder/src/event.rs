@@ -1,8 +1,10 @@
 //! What a build tells while it runs. The builder only sends; drawing is the command line's work.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cooper_frontend::ast::Span;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Identifies a step in the events of one build.
 pub type StepNumber = usize;
@@ -34,7 +36,7 @@ pub enum Event {
         /// Which stream.
         stream: Stream,
         /// Bytes as the process wrote them; need not end at a line.
-        bytes: Vec<u8>,
+        bytes: Output,
     },
     /// A step moves bytes or entries.
     StepProgress {
@@ -98,20 +100,61 @@ pub enum StepState {
     Skipped,
 }
 
-/// Sends events; cheap to clone, never blocks, ignores that nobody listens.
+/// Output of a step, which counts against [`MAX_OUTPUT_BYTES`] until it is dropped.
+#[derive(Debug, Clone, Default)]
+pub struct Output {
+    bytes: Vec<u8>,
+    _room: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl From<Vec<u8>> for Output {
+    fn from(bytes: Vec<u8>) -> Self {
+        Output { bytes, _room: None }
+    }
+}
+
+impl std::ops::Deref for Output {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl AsRef<[u8]> for Output {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Output that may wait for its listener, in bytes. Beyond it the commands wait, as they would for a slow terminal.
+pub const MAX_OUTPUT_BYTES: usize = 4 << 20;
+
+/// Sends events; cheap to clone, ignores that nobody listens.
 #[derive(Debug, Clone)]
-pub struct EventSender(tokio::sync::mpsc::UnboundedSender<Event>);
+pub struct EventSender {
+    sender: tokio::sync::mpsc::UnboundedSender<Event>,
+    room: Arc<Semaphore>,
+}
 
 impl EventSender {
     /// A sender and its receiving end.
     pub fn channel() -> (EventSender, tokio::sync::mpsc::UnboundedReceiver<Event>) {
         let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
-        (EventSender(sender), receiver)
+        (EventSender { sender, room: Arc::new(Semaphore::new(MAX_OUTPUT_BYTES)) }, receiver)
     }
 
-    /// Sends one event.
+    /// Sends output of a step, once there is room for it.
+    pub async fn send_output(&self, step: StepNumber, stream: Stream, bytes: Vec<u8>) {
+        let wanted = u32::try_from(bytes.len().min(MAX_OUTPUT_BYTES)).unwrap_or(u32::MAX);
+        // Fails only when closed, which nobody does.
+        let room = self.room.clone().acquire_many_owned(wanted).await.ok().map(Arc::new);
+        self.send(Event::StepOutput { step, stream, bytes: Output { bytes, _room: room } });
+    }
+
+    /// Sends one event; never waits.
     pub fn send(&self, event: Event) {
         // A closed receiver means that nobody wants to know; the build goes on.
-        let _ = self.0.send(event);
+        let _ = self.sender.send(event);
     }
 }

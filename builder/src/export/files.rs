@@ -58,7 +58,7 @@ async fn export_one(
                 // Inside a user namespace this is the caller, too.
                 let options = ExportOptions { owner: Some((0, 0)) };
                 Ok(store.export_dir(&chain, &dest, options)?)
-            },
+            }
             (_, None) => {
                 let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
                 store.flatten_tar(&chain, &mut out)?;

@@ -173,10 +173,11 @@ async fn run_one(
                 fetch_all(session, image).await?;
             }
             let docker = kind == OutputKind::Docker;
-            let target = match (dest, checked.as_directory) {
+            let dest_is_stdout = dest.as_deref() == Some(std::path::Path::new("-"));
+            let target = match (dest.filter(|_| !dest_is_stdout), checked.as_directory) {
                 (Some(dest), true) => archive::Target::Directory(dest),
                 (Some(dest), false) => archive::Target::File(dest),
-                (None, _) if docker => {
+                (None, _) if docker && !dest_is_stdout => {
                     let descriptor = bundle.descriptor.clone();
                     engine::load(session, bundle, &checked.names).await?;
                     return Ok(Some(descriptor));

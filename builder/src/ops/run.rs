@@ -15,7 +15,7 @@ use tokio::io::AsyncReadExt;
 use super::mounts::{self, HeldMounts};
 use super::{rootfs_of, unpack};
 use crate::error::{BuildError, Kind};
-use crate::event::{Event, Stream};
+use crate::event::Stream;
 use crate::rootfs::Rootfs;
 use crate::solver::key::Inputs;
 use crate::solver::{Build, LayerStep, Output};
@@ -259,7 +259,7 @@ async fn forward(build: &Arc<Build>, step: usize, stream: Stream, pipe: OwnedFd)
     let mut buffer = vec![0; 32 << 10];
     // Zero bytes: the container is gone, which closes its ends.
     while let Ok(n @ 1..) = pipe.read(&mut buffer).await {
-        build.events.send(Event::StepOutput { step, stream, bytes: buffer[..n].to_vec() });
+        build.events.send_output(step, stream, buffer[..n].to_vec()).await;
     }
 }
 

@@ -215,7 +215,7 @@ pub mod tests {
     }
 
     pub fn output(step: StepNumber, text: &str) -> Event {
-        Event::StepOutput { step, stream: Stream::Stdout, bytes: text.as_bytes().to_vec() }
+        Event::StepOutput { step, stream: Stream::Stdout, bytes: text.as_bytes().to_vec().into() }
     }
 
     pub fn finished(step: StepNumber, state: StepState, milliseconds: u64) -> Event {
@@ -263,7 +263,7 @@ pub mod tests {
     #[test]
     fn streams_do_not_tear_one_another() {
         let (mut steps, now) = (Steps::default(), Instant::now());
-        let error = Event::StepOutput { step: 1, stream: Stream::Stderr, bytes: b"err\n".to_vec() };
+        let error = Event::StepOutput { step: 1, stream: Stream::Stderr, bytes: b"err\n".to_vec().into() };
         assert!(steps.apply(&output(1, "out "), now).is_empty());
         assert_eq!(steps.apply(&error, now)[0].bytes, b"err");
         assert_eq!(steps.apply(&output(1, "put\n"), now)[0].bytes, b"out put");
