@@ -57,11 +57,19 @@ fn unset_variables(
             })
         })
     };
-    // ARGs before the first FROM count in FROM lines only.
+    // ARGs before the first FROM count in FROM lines only; those of a stage reach the stages built on it.
+    let line_of_stages = ancestors(file, stage);
+    let is_set = |name: &str| {
+        line_of_stages
+            .iter()
+            .flat_map(|stage| &stage.instructions)
+            .any(|instruction| defines(instruction, name))
+    };
     let global = file.global_args.iter().find_map(|instruction| match &instruction.command {
-        Command::Arg(arg) => arg.definitions.iter().map(|definition| definition.name.as_str()).find(|name| {
-            uses(name) && !stage.instructions.iter().any(|instruction| defines(instruction, name))
-        }),
+        Command::Arg(arg) => {
+            let mut names = arg.definitions.iter().map(|definition| definition.name.as_str());
+            names.find(|name| uses(name) && !is_set(name))
+        }
         _ => None,
     });
     if let Some(name) = global {
@@ -74,6 +82,20 @@ fn unset_variables(
         .find(|finding| finding.rule == "UndefinedVar" && finding.span == Some(instruction.source.span))?;
     let name = finding.message.split('\'').nth(1)?;
     Some(format!("{name} is not set here and became empty: declare it with ARG or ENV above"))
+}
+
+/// A stage, the stage that it is built on, and so on.
+fn ancestors<'a>(file: &'a Dockerfile, stage: &'a Stage) -> Vec<&'a Stage> {
+    let mut found = vec![stage];
+    while let Some(last) = found.last() {
+        let above = file.stages.iter().take_while(|other| other.span.start < last.span.start);
+        let base = above.filter(|other| other.name() == Some(last.from.base.as_str())).last();
+        match base {
+            Some(base) => found.push(base),
+            None => break,
+        }
+    }
+    found
 }
 
 fn of_command(run: &Run, message: &str) -> Option<String> {

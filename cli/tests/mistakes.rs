@@ -273,6 +273,15 @@ fn messages_name_cause_line_and_remedy() {
 }
 
 #[test]
+fn an_arg_that_came_with_the_base_is_not_blamed() {
+    let context = Context::new("mistake-not");
+    context.write("Dockerfile", "ARG V=1\nFROM busybox AS base\nARG V\nFROM base\nCOPY missing-$V /\n");
+    let output = context.build([context.dir()]).expect_code(1);
+    assert!(output.stderr.contains("\"/missing-1\": not found"), "{output}");
+    assert!(!output.stderr.contains("repeat"), "{output}");
+}
+
+#[test]
 fn a_tag_that_a_layout_lacks() {
     let context = Context::new("mistake-tag");
     context.write("Dockerfile", "FROM other\n");
