@@ -89,6 +89,27 @@ fn boolean(key: &str, value: &str) -> Result<bool, String> {
     }
 }
 
+/// The text with user names and passwords of URLs in it replaced, for names and history: they are no place for secrets.
+pub(crate) fn redacted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (head, tail) = rest.split_at(at + 3);
+        out.push_str(head);
+        let end = tail.find(['/', '?', '#', ' ', '\t', '"', '\'']).unwrap_or(tail.len());
+        rest = tail;
+        // A lone user of ssh is a role, such as `git`.
+        if let Some(host) = tail[..end].rfind('@')
+            && (!head.ends_with("ssh://") || tail[..host].contains(':'))
+        {
+            out.push_str("xxxxx");
+            rest = &tail[host..];
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
 /// The file name in a URL, `None` if its path has none.
 pub(crate) fn url_file_name(url: &str) -> Option<String> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -119,6 +140,20 @@ fn percent_decode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn credentials_in_urls_are_not_shown() {
+        for (text, want) in [
+            ("ADD https://me:secret@h/f /f", "ADD https://xxxxx@h/f /f"),
+            ("https://token@h", "https://xxxxx@h"),
+            ("https://h/a@b https://u:p@q@h/x", "https://h/a@b https://xxxxx@h/x"),
+            ("ssh://git@h/r", "ssh://git@h/r"),
+            ("ssh://git:pw@h/r", "ssh://xxxxx@h/r"),
+            ("COPY a://", "COPY a://"),
+        ] {
+            assert_eq!(redacted(text), want);
+        }
+    }
 
     #[test]
     fn remotes_are_told_from_paths() {

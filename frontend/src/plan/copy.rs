@@ -111,7 +111,7 @@ impl StageRun<'_, '_> {
             Some(flags) => self.checksum(request, flags)?,
             None => None,
         };
-        let shown = self.shown(&source.original, &[]);
+        let shown = remote::redacted(&self.shown(&source.original, &[]));
         let name = self.step_name(&shown);
 
         let mut history = vec![if request.add.is_some() { "ADD" } else { "COPY" }.to_owned()];
@@ -125,7 +125,7 @@ impl StageRun<'_, '_> {
         for word in request.sources {
             let ast::CopySource::Path(text) = word else { continue };
             let path = self.word(text)?;
-            history.push(path.clone());
+            history.push(remote::redacted(&path));
             sources.push(self.path_source(request, &path, text.span, checksum.as_deref(), &name)?);
         }
         sources.extend(self.inline_sources(request, &mut history)?);
