@@ -108,7 +108,7 @@ mod tests {
         // Whoever changes this must change FORMAT: stores of users hold records under such keys.
         assert_eq!(inputs(&[("op", "run")]).key(), PINNED);
     }
-    const PINNED: &str = "";
+    const PINNED: &str = "09ea58db12162aa96f32c52b308679cff7bd007f624704d2458b7bec56ab90dd";
 
     #[test]
     fn differences_name_what_changed() {
