@@ -109,14 +109,19 @@ impl Reference {
         text
     }
 
-    /// The short form of the name alone.
+    /// The short form of the name alone; the whole name if the short one would be read as another, or not at all.
     pub fn familiar_name(&self) -> String {
         if self.registry != DEFAULT_REGISTRY {
             return self.name();
         }
-        match self.repository.strip_prefix("library/") {
-            Some(rest) if !rest.contains('/') => rest.to_owned(),
-            _ => self.repository.clone(),
+        let short = match self.repository.strip_prefix("library/") {
+            Some(rest) if !rest.contains('/') => rest,
+            _ => &self.repository,
+        };
+        if split_host(short) == (DEFAULT_REGISTRY, short) && !is_hex_name(short) {
+            short.to_owned()
+        } else {
+            self.name()
         }
     }
 
@@ -155,7 +160,7 @@ impl FromStr for Reference {
         {
             return Err(ReferenceError::Tag(text.to_owned()));
         }
-        if name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+        if is_hex_name(name) {
             return Err(ReferenceError::HexName(text.to_owned()));
         }
         let (registry, repository) = split_host(name);
@@ -179,6 +184,11 @@ impl FromStr for Reference {
         }
         Ok(Self { registry: registry.to_owned(), repository, tag: tag.map(str::to_owned), digest })
     }
+}
+
+/// Whether a name could be an image ID.
+fn is_hex_name(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Splits off the host, if there is one.

@@ -94,6 +94,22 @@ fn malformed_references_are_refused() {
     assert!(matches!("a".repeat(255).parse::<Reference>(), Err(ReferenceError::TooLong(_))));
 }
 
+#[test]
+fn a_short_form_that_means_something_else_is_not_used() {
+    for long in [
+        "docker.io/ex.com/a",
+        "docker.io/localhost/a:tag",
+        "docker.io/docker.io/a",
+        &format!("docker.io/library/{HEX}"),
+    ] {
+        let reference: Reference = long.parse().unwrap();
+        assert_eq!(reference.familiar(), long);
+        assert_eq!(reference.familiar().parse::<Reference>().unwrap(), reference);
+    }
+    let plain: Reference = "docker.io/library/localhost".parse().unwrap();
+    assert_eq!(plain.familiar(), "localhost");
+}
+
 proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,80}") {
