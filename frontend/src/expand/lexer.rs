@@ -7,6 +7,8 @@ use super::{Env, ExpandError, Expanded, pattern};
 
 /// Depth of `${…${…}…}` at which a text is refused.
 const MAX_DEPTH: usize = 128;
+/// How many bytes variables may add to one text.
+pub(super) const MAX_ADDED_BYTES: usize = 1 << 20;
 
 /// The switches of a run.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) unmatched: Vec<String>,
     /// Names that are set.
     pub(crate) used: Vec<String>,
+    /// Bytes of all values that were put in.
+    pub(super) added: usize,
 }
 
 impl Outcome {
@@ -247,7 +251,7 @@ impl Run<'_> {
         if name.is_empty() {
             return Ok("$".to_owned());
         }
-        match self.get(&name) {
+        match self.get(&name)? {
             None if self.lexer.keep_unset => Ok(format!("${name}")),
             value => Ok(value.unwrap_or_default()),
         }
@@ -262,7 +266,7 @@ impl Run<'_> {
         let name = self.name();
         let Some(mut modifier) = self.chars.next() else { return Err(MISSING_BRACE.to_owned()) };
         if modifier == '}' {
-            return match self.get(&name) {
+            return match self.get(&name)? {
                 None if self.lexer.keep_unset => Ok(format!("${{{name}}}")),
                 value => Ok(value.unwrap_or_default()),
             };
@@ -282,7 +286,7 @@ impl Run<'_> {
             return Err(unsupported());
         }
         let word = self.inner('}', trims, MISSING_BRACE)?;
-        let value = self.get(&name);
+        let value = self.get(&name)?;
         if self.lexer.keep_unset && value.is_none() {
             return Ok(format!("${{{name}{written}{word}}}"));
         }
@@ -316,9 +320,13 @@ impl Run<'_> {
         let all = self.chars.next_if_eq(&'/').is_some();
         let pattern = self.inner('/', true, "syntax error: missing '/' in ${}")?;
         let replacement = self.inner('}', true, MISSING_BRACE)?;
-        match self.get(name) {
+        match self.get(name)? {
             None if self.lexer.keep_unset => Ok(format!("${{{name}/{pattern}/{replacement}}}")),
-            value => pattern::replace(&pattern, &replacement, &value.unwrap_or_default(), all),
+            value => {
+                let text = pattern::replace(&pattern, &replacement, &value.unwrap_or_default(), all)?;
+                self.spend(text.len())?;
+                Ok(text)
+            }
         }
     }
 
@@ -350,12 +358,24 @@ impl Run<'_> {
         name
     }
 
-    fn get(&mut self, name: &str) -> Option<String> {
+    /// Counts bytes that variables bring in: a few lines can double a value a hundred times.
+    fn spend(&mut self, bytes: usize) -> Result<(), String> {
+        self.outcome.added = self.outcome.added.saturating_add(bytes);
+        if self.outcome.added > MAX_ADDED_BYTES { Err(too_long()) } else { Ok(()) }
+    }
+
+    fn get(&mut self, name: &str) -> Result<Option<String>, String> {
         let value = (self.lookup)(name);
+        self.spend(value.as_ref().map_or(0, String::len))?;
         let names = if value.is_some() { &mut self.outcome.used } else { &mut self.outcome.unmatched };
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }
-        value
+        Ok(value)
     }
+}
+
+/// Why a text is refused that variables make too long.
+pub(super) fn too_long() -> String {
+    format!("its variables hold more than {MAX_ADDED_BYTES} bytes")
 }

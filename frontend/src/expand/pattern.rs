@@ -2,6 +2,8 @@
 
 use regex::Regex;
 
+use super::lexer::{MAX_ADDED_BYTES, too_long};
+
 /// Makes a regular expression of a pattern.
 fn compile(pattern: &str, longest: bool, at_start: bool) -> Result<Regex, String> {
     let error = |reason: String| format!("invalid pattern ({pattern}) in substitution: {reason}");
@@ -67,7 +69,7 @@ pub(super) fn replace(pattern: &str, replacement: &str, value: &str, all: bool) 
     let mut behind = 0;
     for found in expression.find_iter(value) {
         result.push_str(&value[behind..found.start()]);
-        fill(&mut result, replacement, found.as_str());
+        fill(&mut result, replacement, found.as_str())?;
         behind = found.end();
     }
     result.push_str(&value[behind..]);
@@ -75,9 +77,12 @@ pub(super) fn replace(pattern: &str, replacement: &str, value: &str, all: bool) 
 }
 
 /// Appends a replacement in which `$0` is the match, other names are empty and `$$` is a dollar sign.
-fn fill(result: &mut String, replacement: &str, found: &str) {
+fn fill(result: &mut String, replacement: &str, found: &str) -> Result<(), String> {
     let mut rest = replacement;
     while let Some((before, behind)) = rest.split_once('$') {
+        if result.len() > MAX_ADDED_BYTES {
+            return Err(too_long());
+        }
         result.push_str(before);
         if let Some(behind) = behind.strip_prefix('$') {
             result.push('$');
@@ -105,4 +110,5 @@ fn fill(result: &mut String, replacement: &str, found: &str) {
         rest = &behind[length + 2 * skipped..];
     }
     result.push_str(rest);
+    if result.len() > MAX_ADDED_BYTES { Err(too_long()) } else { Ok(()) }
 }

@@ -249,3 +249,25 @@ fn a_marker_keeps_blanks_behind_it() {
     let words = lexer.run("cat <<  \"E O F\" 3<<-X\\ Y > $f", &NoEnv).unwrap().words;
     assert_eq!(words, ["cat", "<<  \"E O F\"", "3<<-X\\ Y", ">", "$f"]);
 }
+
+#[test]
+fn variables_cannot_make_a_text_longer_than_a_mebibyte() {
+    let env = vec![("a".to_owned(), "x".repeat(1 << 19))];
+    let expander = Expander::new('\\');
+    assert_eq!(expander.word("$a$a", &env).unwrap().value.len(), 1 << 20);
+    for text in ["$a${a}${a:-y}", "${a//x/$a}", "${a//x/yy$0}", "${a/x/$a$a}"] {
+        let error = expander.word(text, &env).unwrap_err();
+        assert_eq!(error.message, "its variables hold more than 1048576 bytes", "{text}");
+    }
+}
+
+#[test]
+fn variables_cannot_make_all_texts_of_a_file_longer_than_64_mebibytes() {
+    let env = vec![("a".to_owned(), "x".repeat(1 << 20))];
+    let expander = Expander::new('\\');
+    for _ in 0..64 {
+        expander.words("$a", &env).unwrap();
+    }
+    let error = expander.words("$a", &env).unwrap_err();
+    assert_eq!(error.message, "the file's variables take more than 67108864 bytes");
+}

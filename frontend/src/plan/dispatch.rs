@@ -205,13 +205,33 @@ impl<'p, 'a> StageRun<'p, 'a> {
         if !has_instructions {
             return Ok(self.state);
         }
+        let history = self.state.image.history.iter().filter_map(|entry| entry.created_by.as_ref());
+        self.charge(self.state.env.bytes() + history.map(String::len).sum::<usize>())?;
         self.take_image_config();
         for planned in std::mem::take(&mut self.planner.states[self.at].commands) {
             self.trigger = planned.trigger;
             self.span = if planned.trigger { self.from_span } else { planned.instruction.source.span };
+            let steps = self.planner.nodes.dag.node_count();
             self.dispatch(&planned)?;
+            self.charge(self.grown(steps))?;
         }
         Ok(self.state)
+    }
+
+    /// How much an instruction has put into the plan by copies of variables: in the names and environments of the
+    /// steps behind the first `steps`, and in the history.
+    fn grown(&self, steps: usize) -> usize {
+        let added = self.planner.nodes.dag.raw_nodes().iter().skip(steps).map(|node| {
+            let env = if matches!(node.weight.op, Op::Run(_)) { self.state.env.bytes() } else { 0 };
+            node.weight.name.len() + env
+        });
+        let history = self.state.image.history.last().and_then(|entry| entry.created_by.as_ref());
+        added.sum::<usize>() + history.map_or(0, String::len)
+    }
+
+    /// Refuses a file whose plan grows out of proportion.
+    pub fn charge(&self, bytes: usize) -> Result<(), PlanError> {
+        self.planner.expander.charge(bytes).map_err(|message| PlanError::new(self.span, message))
     }
 
     /// Starts from the state's own base.

@@ -21,6 +21,11 @@ impl EnvList {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
+    /// Size of all names and values.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+
     pub fn to_vec(&self) -> Vec<(String, String)> {
         self.0.clone()
     }
@@ -46,6 +51,9 @@ pub(super) fn set_in_image(list: &mut Vec<String>, name: &str, value: &str) {
     }
 }
 
+/// Size from which a text for people takes no more values.
+const LONG_TEXT_BYTES: usize = 1 << 20;
+
 /// A text for people, with the variables that are set put in; all else stays as written.
 pub(super) fn show(text: &str, get: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(text.len());
@@ -67,7 +75,7 @@ pub(super) fn show(text: &str, get: impl Fn(&str) -> Option<String>) -> String {
                     None => after.split_at(after.find(|c: char| !is_name_char(c)).unwrap_or(after.len())),
                 };
                 let value = if name.chars().all(is_name_char) { get(name) } else { None };
-                if let Some(value) = value {
+                if let Some(value) = value.filter(|value| out.len() + value.len() <= LONG_TEXT_BYTES) {
                     out.push_str(&value);
                     rest = behind;
                     continue;

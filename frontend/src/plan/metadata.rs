@@ -72,6 +72,7 @@ impl StageRun<'_, '_> {
         for definition in &arg.definitions {
             let name = definition.name.as_str();
             let value = self.arg_value(definition)?;
+            self.charge(value.as_ref().map_or(0, String::len))?;
             if let Some(value) = &value
                 && !SILENT_ARGS.contains(&name)
             {
@@ -138,7 +139,10 @@ impl StageRun<'_, '_> {
                 .map_err(PlanError::expand(place))?;
             self.warn_unset(&expanded.unmatched);
             for word in expanded.words {
-                exposed.extend(expose::ports(&word).map_err(|message| self.error(text.span, message))?);
+                let ports = expose::ports(&word).map_err(|message| self.error(text.span, message))?;
+                // Eight bytes of text make a range of 65535 ports.
+                self.charge(ports.len() * size_of::<String>())?;
+                exposed.extend(ports);
                 self.warn_port(&word);
             }
         }

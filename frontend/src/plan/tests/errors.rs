@@ -105,3 +105,20 @@ fn stages_above_only() {
     let error = message("FROM later-stage AS one\nFROM busybox AS later-stage\nFROM one\n");
     assert_eq!(error, "later-stage: not found");
 }
+
+#[test]
+fn variables_that_grow_without_end_are_refused() {
+    let long = format!("FROM busybox\nENV a=xx\n{}", "ENV a=$a$a\n".repeat(15));
+    for (text, want) in [
+        ("ENV a=$a$a\n".repeat(40), "its variables hold more than 1048576 bytes"),
+        ("ENV b=$a\n".repeat(2000), "the file's variables take more than 67108864 bytes"),
+        ("RUN true\n".repeat(2000), "the file's variables take more than 67108864 bytes"),
+        ("RUN echo $a\n".repeat(2000), "the file's variables take more than 67108864 bytes"),
+        (format!("EXPOSE{}\n", " 1-65535".repeat(2000)), "the file's variables take more than 67108864 bytes"),
+    ] {
+        let text = format!("{long}{text}");
+        let file = parse(text.as_bytes()).unwrap();
+        let error = plan(&file, &PlanOptions::default(), &Images::new()).unwrap_err();
+        assert!(error.message.ends_with(want), "{}", error.message.len());
+    }
+}
