@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 
 /// Relative clean paths, none of which is a directory of another.
 fn files(text: &[u8]) -> Vec<Vec<u8>> {
-    let lines = text.split(|byte| matches!(byte, b'\n' | 0)).take(64);
+    let lines = text.split(|byte| matches!(byte, b'\n' | 0)).take(16);
     let named = lines.map(|line| line.trim_ascii()).map(|line| line.strip_prefix(b"!").unwrap_or(line));
     let relative = named.map(|line| gopath::clean(&[b"/", line].concat())[1..].to_vec());
     let paths: BTreeSet<Vec<u8>> = relative.filter(|path| !path.is_empty()).collect();
@@ -47,7 +47,8 @@ fn walk(matcher: &Matcher, files: &[Vec<u8>], dir: &[u8], info: &ParentInfo, kep
 fn lines_alone(matcher: &Matcher) -> Option<Vec<(bool, Matcher)>> {
     let alone = matcher.patterns().iter().map(|pattern| {
         let text = if pattern.reincludes { pattern.text.strip_prefix('!')?.trim() } else { &pattern.text };
-        let line = Matcher::from_file(text.as_bytes()).ok()?;
+        // Neither the mark nor the comment that only the start of a file or line makes of it.
+        let line = Matcher::from_file(format!("\n {text}").as_bytes()).ok()?;
         let same = matches!(line.patterns(), [one] if !one.reincludes);
         same.then_some((pattern.reincludes, line))
     });
