@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use cooper_frontend::graph::ImagePlan;
 use cooper_oci::compress::Compression;
-use cooper_oci::{Descriptor, Digest, History, ImageConfig, Index, Manifest, Platform, format_rfc3339, media};
+use cooper_oci::{
+    Descriptor, Digest, History, ImageConfig, Index, Manifest, Platform, format_rfc3339, media,
+};
 use cooper_snapshotter::BlobForm;
 
 use crate::error::{BuildError, Kind};
@@ -71,7 +73,8 @@ pub struct Bundle {
 impl Bundle {
     /// Puts images together.
     pub fn new(images: Vec<AssembledImage>, as_index: bool, oci_types: bool) -> Result<Bundle, BuildError> {
-        let first = images.first().ok_or_else(|| BuildError::new(Kind::Internal, "a bundle without images"))?;
+        let first =
+            images.first().ok_or_else(|| BuildError::new(Kind::Internal, "a bundle without images"))?;
         if !as_index {
             let descriptor = first.descriptor.clone();
             return Ok(Bundle { images, index_bytes: None, descriptor });
@@ -109,7 +112,8 @@ pub fn finish_config(plan: &ImagePlan, rootfs: &Rootfs) -> ImageConfig {
     let mut config = plan.config.clone();
     config.rootfs.diff_ids = rootfs.layers.iter().map(|l| l.diff_id.clone()).collect();
     let base = plan.base_history_len.min(config.history.len());
-    let base_created = config.history[..base].iter().rev().find_map(|h| h.created.clone()).or(config.created.take());
+    let base_created =
+        config.history[..base].iter().rev().find_map(|h| h.created.clone()).or(config.created.take());
     let base_layers = config.history[..base].iter().filter(|h| !h.empty_layer).count();
     let fixed = plan.source_date_epoch.map(|s| format_rfc3339(s, 0));
     let mut last = base_created.clone();
@@ -126,7 +130,10 @@ pub fn finish_config(plan: &ImagePlan, rootfs: &Rootfs) -> ImageConfig {
     // A base image may have layers that its history does not mention.
     for layer in rootfs.layers.iter().skip(next_layer) {
         config.history.push(History {
-            created: fixed.clone().or_else(|| layer.created_seconds.map(|s| format_rfc3339(s, 0))).or_else(|| last.clone()),
+            created: fixed
+                .clone()
+                .or_else(|| layer.created_seconds.map(|s| format_rfc3339(s, 0)))
+                .or_else(|| last.clone()),
             comment: Some("cooper.exporter.image.v0".into()),
             ..History::default()
         });
@@ -155,8 +162,7 @@ pub async fn assemble(
         Some(if format.oci_types { media::OCI_MANIFEST } else { media::DOCKER_MANIFEST }.to_string());
     manifest.annotations.extend(annotations.iter().cloned());
     let manifest_bytes = json(&manifest)?;
-    let mut descriptor =
-        Descriptor::of(manifest.media_type.clone().unwrap_or_default(), &manifest_bytes);
+    let mut descriptor = Descriptor::of(manifest.media_type.clone().unwrap_or_default(), &manifest_bytes);
     descriptor.platform = Some(platform_of(config));
     let layers = rootfs.layers.iter().map(|l| l.diff_id.clone()).zip(descriptors).collect();
     Ok(AssembledImage {
@@ -233,17 +239,22 @@ fn compress_layer(
     {
         return Ok(Descriptor::new(media_type, known.digest.clone(), known.size_bytes));
     }
-    let failed = |e: std::io::Error| BuildError::new(Kind::Config, format!("cannot compress layer {diff_id}")).caused_by(e);
+    let failed = |e: std::io::Error| {
+        BuildError::new(Kind::Config, format!("cannot compress layer {diff_id}")).caused_by(e)
+    };
     let writer = session.store.blob_writer(None, None)?;
     let mut encoder =
-        cooper_oci::compress::encoder(writer, format.compression, format.level, session.threads).map_err(failed)?;
+        cooper_oci::compress::encoder(writer, format.compression, format.level, session.threads)
+            .map_err(failed)?;
     write_layer_tar(session, diff_id, base, &mut encoder)?;
     let writer = encoder.finish().map_err(failed)?;
     let size_bytes = writer.written();
     let digest = writer.commit()?;
     // Base layers that are recompressed have no information file until they are unpacked.
     if info.is_some() {
-        session.store.record_blob_form(diff_id, BlobForm { media_type: form, digest: digest.clone(), size_bytes })?;
+        session
+            .store
+            .record_blob_form(diff_id, BlobForm { media_type: form, digest: digest.clone(), size_bytes })?;
     }
     Ok(Descriptor::new(media_type, digest, size_bytes))
 }

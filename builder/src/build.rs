@@ -55,8 +55,11 @@ impl Session {
         let dockerfile = files.dockerfile.clone();
         let with_text = |e: BuildError| e.in_dockerfile(&dockerfile);
         // Without a wish the result has the platform of its base image.
-        let platforms: Vec<Option<Platform>> =
-            if request.platforms.is_empty() { vec![None] } else { request.platforms.iter().cloned().map(Some).collect() };
+        let platforms: Vec<Option<Platform>> = if request.platforms.is_empty() {
+            vec![None]
+        } else {
+            request.platforms.iter().cloned().map(Some).collect()
+        };
         let mut builds = Vec::new();
         let mut first_step = 0;
         let mut indexes = Vec::new();
@@ -139,8 +142,11 @@ pub(crate) fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
         ContextSource::Empty => None,
         ContextSource::Directory(dir) => {
             if !dir.is_dir() {
-                return Err(BuildError::user(format!("unable to prepare context: path \"{}\" not found", dir.display()))
-                    .hint("the last argument is the build context, such as `.`"));
+                return Err(BuildError::user(format!(
+                    "unable to prepare context: path \"{}\" not found",
+                    dir.display()
+                ))
+                .hint("the last argument is the build context, such as `.`"));
             }
             Some(dir.clone())
         }
@@ -164,8 +170,10 @@ pub(crate) fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
         (None, Some(dir)) => {
             let path = ["Dockerfile", "dockerfile"].iter().map(|n| dir.join(n)).find(|p| p.exists());
             let path = path.ok_or_else(|| {
-                let error =
-                    BuildError::user(format!("failed to read dockerfile: {} has no Dockerfile", dir.display()));
+                let error = BuildError::user(format!(
+                    "failed to read dockerfile: {} has no Dockerfile",
+                    dir.display()
+                ));
                 match like_a_dockerfile(dir) {
                     Some(other) => error.hint(format!("did you mean -f {}?", other.display())),
                     None => error.hint("name another file with -f"),
@@ -186,8 +194,7 @@ pub(crate) fn read_files(request: &BuildRequest) -> Result<Files, BuildError> {
             .map_err(|e| BuildError::user(format!("--build-context: {e}")))?;
         named.insert(name, context);
     }
-    let dockerfile =
-        Arc::new(DockerfileText { name, text: String::from_utf8_lossy(&bytes).into_owned() });
+    let dockerfile = Arc::new(DockerfileText { name, text: String::from_utf8_lossy(&bytes).into_owned() });
     Ok(Files { dockerfile, dockerfile_bytes: bytes, ignore, named })
 }
 
@@ -198,7 +205,8 @@ fn like_a_dockerfile(dir: &Path) -> Option<PathBuf> {
     names.into_iter().find(|path| {
         let name = path.file_name().map(|n| n.to_string_lossy().to_lowercase()).unwrap_or_default();
         let ignores = name.ends_with(".dockerignore");
-        (name.starts_with("dockerfile") || name.starts_with("containerfile") || name.ends_with(".dockerfile")) && !ignores
+        (name.starts_with("dockerfile") || name.starts_with("containerfile") || name.ends_with(".dockerfile"))
+            && !ignores
     })
 }
 
@@ -208,9 +216,16 @@ fn read_text(path: &Path) -> Result<Vec<u8>, BuildError> {
         BuildError::user(format!("failed to read dockerfile: {}", path.display())).caused_by(e)
     };
     let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(failed)?.take(MAX_DOCKERFILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+    std::fs::File::open(path)
+        .map_err(failed)?
+        .take(MAX_DOCKERFILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > MAX_DOCKERFILE_BYTES {
-        return Err(BuildError::user(format!("{} is larger than {MAX_DOCKERFILE_BYTES} bytes", path.display())));
+        return Err(BuildError::user(format!(
+            "{} is larger than {MAX_DOCKERFILE_BYTES} bytes",
+            path.display()
+        )));
     }
     Ok(bytes)
 }
@@ -266,7 +281,9 @@ fn open_contexts(
         }
         let (dir, ignore): (PathBuf, Option<(String, String)>) = if local.name == "context" {
             match &request.context {
-                ContextSource::Directory(dir) | ContextSource::Tree(dir) => (dir.clone(), files.ignore.clone()),
+                ContextSource::Directory(dir) | ContextSource::Tree(dir) => {
+                    (dir.clone(), files.ignore.clone())
+                }
                 _ => {
                     return Err(BuildError::user("there is no build context to copy from")
                         .at(step.span)

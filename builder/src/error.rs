@@ -1,6 +1,6 @@
 //! The one error type of a build: what went wrong, whose fault it is, where in the Dockerfile, and what to do.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use cooper_frontend::ast::Span;
@@ -81,7 +81,7 @@ impl BuildError {
     pub fn caused_by_sources_of(mut self, other: impl std::error::Error) -> Self {
         let mut source = other.source();
         while let Some(cause) = source {
-            self.0.message.push_str(&format!(": {cause}"));
+            let _ = write!(self.0.message, ": {cause}");
             source = cause.source();
         }
         self

@@ -4,6 +4,7 @@
 //! asked for them. Knows two places: registries and OCI layout directories.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -106,7 +107,7 @@ async fn fetch_top(
     session: &Arc<Inner>,
     reference: &cooper_oci::Reference,
 ) -> Result<Descriptor, BuildError> {
-    let resolved = session.client()?.resolve(reference).await.map_err(|e| {
+    let resolved = session.client().resolve(reference).await.map_err(|e| {
         transfer::remote(format!("failed to resolve source metadata for {reference}"), reference, e)
     })?;
     let store = session.store.clone();
@@ -175,14 +176,19 @@ fn no_platform(source: &ImageSource, index: &Index, platform: &Platform) -> Buil
         .filter_map(|m| m.platform.as_ref().map(ToString::to_string))
         .collect();
     has.dedup();
-    BuildError::user(format!("{}: no image for platform {platform}", show(source)))
-        .hint(format!("it is there for {}", if has.is_empty() { "no platform".into() } else { has.join(", ") }))
+    BuildError::user(format!("{}: no image for platform {platform}", show(source))).hint(format!(
+        "it is there for {}",
+        if has.is_empty() { "no platform".into() } else { has.join(", ") }
+    ))
 }
 
 fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], descriptor: &Descriptor) -> Result<T, BuildError> {
     serde_json::from_slice(bytes).map_err(|e| {
-        BuildError::new(Kind::Remote, format!("{} ({}) is malformed", descriptor.digest, descriptor.media_type))
-            .caused_by(e)
+        BuildError::new(
+            Kind::Remote,
+            format!("{} ({}) is malformed", descriptor.digest, descriptor.media_type),
+        )
+        .caused_by(e)
     })
 }
 
@@ -197,7 +203,12 @@ async fn small_blob(
     if descriptor.size > max_bytes {
         return Err(BuildError::new(
             Kind::Remote,
-            format!("{}: {} has {} bytes, more than the {max_bytes} allowed", show(source), descriptor.digest, descriptor.size),
+            format!(
+                "{}: {} has {} bytes, more than the {max_bytes} allowed",
+                show(source),
+                descriptor.digest,
+                descriptor.size
+            ),
         ));
     }
     if let Ok(bytes) = session.store.read_blob_verified(&descriptor.digest, max_bytes) {
@@ -207,7 +218,8 @@ async fn small_blob(
         ImageSource::OciLayout { path, .. } => {
             let file = layout_blob(Path::new(path), &descriptor.digest);
             let bytes = read_bounded(&file, max_bytes).map_err(|e| {
-                BuildError::user(format!("cannot read {} of the OCI layout {path}", descriptor.digest)).caused_by(e)
+                BuildError::user(format!("cannot read {} of the OCI layout {path}", descriptor.digest))
+                    .caused_by(e)
             })?;
             if !descriptor.digest.verifies(&bytes) {
                 return Err(BuildError::user(format!(
@@ -218,17 +230,22 @@ async fn small_blob(
             bytes
         }
         ImageSource::Registry(_) if !may_fetch => {
-            return Err(BuildError::new(Kind::Internal, format!("{} is not in the store", descriptor.digest)));
+            return Err(BuildError::new(
+                Kind::Internal,
+                format!("{} is not in the store", descriptor.digest),
+            ));
         }
         ImageSource::Registry(reference) => {
-            let client = session.client()?;
-            let fetched = if media::is_index(&descriptor.media_type) || media::is_manifest(&descriptor.media_type) {
-                client.fetch_manifest(reference, &descriptor.digest).await.map(|m| m.bytes.to_vec())
-            } else {
-                client.pull_bytes(reference, descriptor).await.map(|b| b.to_vec())
-            };
+            let client = session.client();
+            let fetched =
+                if media::is_index(&descriptor.media_type) || media::is_manifest(&descriptor.media_type) {
+                    client.fetch_manifest(reference, &descriptor.digest).await.map(|m| m.bytes.to_vec())
+                } else {
+                    client.pull_bytes(reference, descriptor).await.map(|b| b.to_vec())
+                };
             fetched.map_err(|e| {
-                BuildError::new(Kind::Remote, format!("failed to fetch {} of {reference}", descriptor.digest)).caused_by(e)
+                BuildError::new(Kind::Remote, format!("failed to fetch {} of {reference}", descriptor.digest))
+                    .caused_by(e)
             })?
         }
     };
@@ -254,17 +271,21 @@ pub async fn fetch_layer(session: &Arc<Inner>, origin: &Origin) -> Result<(), Bu
                     BuildError::user(format!("cannot read the layer {}", file.display())).caused_by(e)
                 })?;
                 let mut writer = store.blob_writer(Some(&descriptor.digest), Some(descriptor.size))?;
-                std::io::copy(&mut std::io::BufReader::with_capacity(1 << 20, open), &mut writer).map_err(|e| {
-                    BuildError::new(Kind::Config, format!("cannot copy {} into the store", file.display())).caused_by(e)
-                })?;
+                std::io::copy(&mut std::io::BufReader::with_capacity(1 << 20, open), &mut writer).map_err(
+                    |e| {
+                        BuildError::new(
+                            Kind::Config,
+                            format!("cannot copy {} into the store", file.display()),
+                        )
+                        .caused_by(e)
+                    },
+                )?;
                 writer.commit()?;
                 Ok(())
             })
             .await
         }
-        ImageSource::Registry(reference) => {
-            crate::transfer::pull_blob(session, reference, descriptor).await
-        }
+        ImageSource::Registry(reference) => crate::transfer::pull_blob(session, reference, descriptor).await,
     }
 }
 
@@ -283,7 +304,11 @@ fn layout_blob(layout: &Path, digest: &Digest) -> std::path::PathBuf {
 }
 
 /// The entry of an OCI layout's index.json for a tag or digest (image-spec, image-layout.md).
-fn layout_descriptor(layout: &Path, tag: Option<&str>, digest: Option<&Digest>) -> Result<Descriptor, BuildError> {
+fn layout_descriptor(
+    layout: &Path,
+    tag: Option<&str>,
+    digest: Option<&Digest>,
+) -> Result<Descriptor, BuildError> {
     let file = layout.join("index.json");
     let bytes = read_bounded(&file, MAX_MANIFEST_BYTES).map_err(|e| {
         BuildError::user(format!("{} is not an OCI image layout", layout.display()))
@@ -375,7 +400,7 @@ impl ImageResolver for Resolver {
                     let mut message = e.to_string();
                     let mut source = std::error::Error::source(&e);
                     while let Some(cause) = source {
-                        message.push_str(&format!(": {cause}"));
+                        let _ = write!(message, ": {cause}");
                         source = cause.source();
                     }
                     Err(ResolveError { message, hint: e.advice().map(str::to_owned) })

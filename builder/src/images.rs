@@ -50,14 +50,13 @@ pub async fn keep(session: &Arc<Inner>, bundle: &Bundle, names: &[Reference]) ->
         blobs.push(image.config_bytes.clone());
         blobs.push(bytes);
     }
-    let target = match (bundle.index_bytes.is_some(), descriptors.as_slice()) {
-        (false, [only]) => only.clone(),
-        _ => {
-            let bytes = assemble::json(&Index::new(descriptors))?;
-            let descriptor = Descriptor::of(media::OCI_INDEX, &bytes);
-            blobs.push(bytes);
-            descriptor
-        }
+    let target = if let (false, [only]) = (bundle.index_bytes.is_some(), descriptors.as_slice()) {
+        only.clone()
+    } else {
+        let bytes = assemble::json(&Index::new(descriptors))?;
+        let descriptor = Descriptor::of(media::OCI_INDEX, &bytes);
+        blobs.push(bytes);
+        descriptor
     };
     let (session, names) = (session.clone(), names.to_vec());
     task::blocking("store image", move || {
@@ -91,7 +90,8 @@ pub async fn keep(session: &Arc<Inner>, bundle: &Bundle, names: &[Reference]) ->
 async fn stored_manifest(session: &Arc<Inner>, image: &AssembledImage) -> Result<Manifest, BuildError> {
     let mut manifest = image.manifest.clone();
     for ((diff_id, _), descriptor) in image.layers.iter().zip(&mut manifest.layers) {
-        let Some(origin) = image.origins.get(diff_id).filter(|o| o.descriptor.digest == descriptor.digest) else {
+        let Some(origin) = image.origins.get(diff_id).filter(|o| o.descriptor.digest == descriptor.digest)
+        else {
             continue;
         };
         match &origin.source {
@@ -239,8 +239,9 @@ impl Session {
     /// All images of an index. If all can go as they are, so does the index.
     async fn index_bundle(&self, reference: &Reference, target: &Descriptor) -> Result<Bundle, BuildError> {
         let bytes = self.0.store.read_blob_verified(&target.digest, 4 << 20)?;
-        let index: Index = serde_json::from_slice(&bytes)
-            .map_err(|e| BuildError::new(Kind::Config, format!("{} is malformed", target.digest)).caused_by(e))?;
+        let index: Index = serde_json::from_slice(&bytes).map_err(|e| {
+            BuildError::new(Kind::Config, format!("{} is malformed", target.digest)).caused_by(e)
+        })?;
         let (mut images, mut unchanged) = (Vec::new(), true);
         for entry in &index.manifests {
             if self.0.store.has_blob(&entry.digest)?.is_none() {
@@ -300,8 +301,8 @@ impl Session {
             });
         }
         if !as_stored {
-            let made =
-                assemble::assemble(&self.0, &image.config, &rootfs, &origins, &LayerFormat::GZIP, &[]).await?;
+            let made = assemble::assemble(&self.0, &image.config, &rootfs, &origins, &LayerFormat::GZIP, &[])
+                .await?;
             return Ok((made, false));
         }
         // Pulled as it is: the same bytes go back.

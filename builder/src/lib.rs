@@ -29,8 +29,8 @@ mod transfer;
 
 pub use cancel::CancelToken;
 pub use check::{CheckReport, Finding, Outline, Parameter, Target, Targets};
+pub use cooper_snapshotter::{DiskUsage, PruneOptions, PruneReport};
 pub use error::{BuildError, DockerfileText, Kind};
 pub use images::ImageSummary;
-pub use cooper_snapshotter::{DiskUsage, PruneOptions, PruneReport};
 pub use session::{Session, SessionOptions, default_root};
 pub use store_care::{login, logout};

@@ -26,9 +26,10 @@ impl Session {
 
 /// Checks credentials with a registry and keeps them; says where.
 pub async fn login(server: &str, username: &str, password: &str) -> Result<String, BuildError> {
-    let saved = cooper_registry_client::login(Client::builder(), server, username, &Secret::new(password), None)
-        .await
-        .map_err(|e| BuildError::new(Kind::Remote, format!("login to {server} failed")).caused_by(e))?;
+    let saved =
+        cooper_registry_client::login(Client::builder(), server, username, &Secret::new(password), None)
+            .await
+            .map_err(|e| BuildError::new(Kind::Remote, format!("login to {server} failed")).caused_by(e))?;
     Ok(match saved {
         Saved::File(path) => path.display().to_string(),
         Saved::Helper(name) => format!("the credential helper {name}"),

@@ -23,13 +23,17 @@ pub async fn pull_blob(
     };
     let writer = session.store.blob_writer(Some(&descriptor.digest), Some(descriptor.size))?;
     let mut sink = WriteSink::new(writer);
-    session.client()?.pull_blob(reference, descriptor, &mut sink).await.map_err(|e| failed(&e))?;
+    session.client().pull_blob(reference, descriptor, &mut sink).await.map_err(|e| failed(&e))?;
     let writer = sink.into_inner().await.ok_or_else(|| failed(&"the writer was lost"))?;
     task::blocking("keep blob", move || Ok(writer.commit().map(drop)?)).await
 }
 
 /// Brings several layers at once.
-pub async fn fetch_all(session: &Arc<Inner>, origins: &[Origin], _events: &EventSender) -> Result<(), BuildError> {
+pub async fn fetch_all(
+    session: &Arc<Inner>,
+    origins: &[Origin],
+    _events: &EventSender,
+) -> Result<(), BuildError> {
     futures_util::future::try_join_all(origins.iter().map(|o| fetch_layer(session, o))).await?;
     Ok(())
 }
@@ -47,7 +51,11 @@ pub async fn push_bundle(
         }
         if let Some(index) = &bundle.index_bytes {
             let media_type = &bundle.descriptor.media_type;
-            session.client()?.push_manifest(name, media_type, index.clone()).await.map_err(|e| refused(name, e))?;
+            session
+                .client()
+                .push_manifest(name, media_type, index.clone())
+                .await
+                .map_err(|e| refused(name, e))?;
         }
     }
     Ok(())
@@ -60,7 +68,9 @@ fn refused(name: &Reference, e: cooper_registry_client::Error) -> BuildError {
 /// A registry's refusal; says how to log in if that may be missing.
 pub fn remote(what: String, name: &Reference, e: cooper_registry_client::Error) -> BuildError {
     let error = match e.kind() {
-        ErrorKind::Auth => BuildError::new(Kind::Remote, what).hint(format!("`cooper login {}`", name.registry)),
+        ErrorKind::Auth => {
+            BuildError::new(Kind::Remote, what).hint(format!("`cooper login {}`", name.registry))
+        }
         _ => BuildError::new(Kind::Remote, what),
     };
     error.caused_by(e)
@@ -73,14 +83,20 @@ async fn push_image(
     below_index: bool,
 ) -> Result<(), BuildError> {
     push_blobs(session, image, name).await?;
-    let client = session.client()?;
+    let client = session.client();
     let config = &image.manifest.config;
     let config_bytes = bytes::Bytes::from(image.config_bytes.clone());
-    client.push_blob(name, config, &config_bytes, &PushOptions::default()).await.map_err(|e| refused(name, e))?;
+    client
+        .push_blob(name, config, &config_bytes, &PushOptions::default())
+        .await
+        .map_err(|e| refused(name, e))?;
     let digest = below_index.then(|| image.descriptor.digest.clone());
     let to = Reference { tag: name.tag.clone().filter(|_| !below_index), digest, ..name.clone() };
     let media_type = &image.descriptor.media_type;
-    client.push_manifest(&to, media_type, image.manifest_bytes.clone()).await.map_err(|e| refused(name, e))?;
+    client
+        .push_manifest(&to, media_type, image.manifest_bytes.clone())
+        .await
+        .map_err(|e| refused(name, e))?;
     Ok(())
 }
 
@@ -88,7 +104,11 @@ fn blob_path(session: &Inner, digest: &Digest) -> std::path::PathBuf {
     session.store.root().join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
 }
 
-async fn push_blobs(session: &Arc<Inner>, image: &AssembledImage, name: &Reference) -> Result<(), BuildError> {
+async fn push_blobs(
+    session: &Arc<Inner>,
+    image: &AssembledImage,
+    name: &Reference,
+) -> Result<(), BuildError> {
     let mut seen = std::collections::BTreeSet::new();
     let layers = image.layers.iter().filter(|(_, d)| seen.insert(d.digest.clone()));
     let pushes = layers.map(|(diff_id, descriptor)| push_layer(session, image, diff_id, descriptor, name));
@@ -106,7 +126,7 @@ async fn push_layer(
     let failed = |e: cooper_registry_client::Error| {
         remote(format!("failed to push layer {} to {name}", descriptor.digest), name, e)
     };
-    let client = session.client()?;
+    let client = session.client();
     if client.blob_exists(name, &descriptor.digest).await.map_err(failed)? {
         return Ok(());
     }

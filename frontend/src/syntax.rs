@@ -14,7 +14,8 @@ const BUILT_IN: [&str; 2] = ["docker.io/docker/dockerfile", "docker.io/docker/do
 /// Refuses a Dockerfile that asks for a frontend that is not ours. The build argument `BUILDKIT_SYNTAX` beats the
 /// directive.
 pub fn check(file: &Dockerfile, build_args: &[(String, String)]) -> Result<(), PlanError> {
-    let forced = build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_SYNTAX").map(|(_, value)| value.as_str());
+    let forced =
+        build_args.iter().rev().find(|(name, _)| name == "BUILDKIT_SYNTAX").map(|(_, value)| value.as_str());
     let (text, span): (&str, Option<Span>) = match (forced, &file.directives.syntax) {
         (Some(text), _) => (text, None),
         (None, Some(directive)) => (directive.as_str(), Some(directive.span)),
@@ -43,12 +44,20 @@ mod tests {
     fn dockerfile_frontends_of_any_version_are_accepted_and_others_refused() {
         for (directive, args, accepted) in [
             ("# syntax=docker/dockerfile:1\n", vec![], true),
-            ("# syntax = docker/dockerfile:1.7-labs@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n", vec![], true),
+            (
+                "# syntax = docker/dockerfile:1.7-labs@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n",
+                vec![],
+                true,
+            ),
             ("# syntax=docker.io/docker/dockerfile-upstream:master\n", vec![], true),
             ("# syntax=dockerfile.v0\n", vec![], true),
             ("", vec![], true),
             ("# syntax=example.com/mine:1 an argument\n", vec![], false),
-            ("# syntax=example.com/mine\n", vec![("BUILDKIT_SYNTAX".to_owned(), "docker/dockerfile:1".to_owned())], true),
+            (
+                "# syntax=example.com/mine\n",
+                vec![("BUILDKIT_SYNTAX".to_owned(), "docker/dockerfile:1".to_owned())],
+                true,
+            ),
             ("", vec![("BUILDKIT_SYNTAX".to_owned(), "example.com/mine".to_owned())], false),
         ] {
             let file = crate::parser::parse(format!("{directive}FROM scratch\n").as_bytes()).unwrap();

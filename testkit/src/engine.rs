@@ -21,7 +21,10 @@ pub fn tool(name: &str) -> Option<PathBuf> {
 /// A command of skopeo that knows no credentials of the machine's.
 pub fn skopeo(directory: &Path) -> Option<Command> {
     let mut command = program(tool("skopeo")?);
-    command.env("HOME", directory).env("REGISTRY_AUTH_FILE", no_credentials(directory)).env_remove("XDG_RUNTIME_DIR");
+    command
+        .env("HOME", directory)
+        .env("REGISTRY_AUTH_FILE", no_credentials(directory))
+        .env_remove("XDG_RUNTIME_DIR");
     Some(command)
 }
 
@@ -49,8 +52,8 @@ impl Podman {
         std::os::unix::fs::symlink(binary, bin.join("podman")).expect("the directory is ours");
         let storage = format!(
             "[storage]\ndriver = \"overlay\"\ngraphroot = {0:?}\nrunroot = {1:?}\nrootless_storage_path = {0:?}\n",
-            podman.directory.join("images"),
-            podman.directory.join("run"),
+            podman.directory.join("images").display(),
+            podman.directory.join("run").display(),
         );
         // Machines of CI services may not raise limits.
         let mut engine = "[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n\
@@ -135,7 +138,7 @@ impl Dockerd {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let process = command.spawn().expect("dockerd is a program");
         let mut daemon = Dockerd { directory, process };
-        let ready = wait_for(Duration::from_secs(60), || {
+        let ready = wait_for(Duration::from_mins(1), || {
             daemon.process.try_wait().is_ok_and(|ended| ended.is_some()) || daemon.answers()
         });
         if ready && daemon.answers() {

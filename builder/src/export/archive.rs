@@ -39,7 +39,8 @@ pub fn write(
         Target::Stdout => {
             let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
             stream(session, bundle, names, docker, &mut out)?;
-            out.flush().map_err(|e| BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e))
+            out.flush()
+                .map_err(|e| BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e))
         }
         Target::Directory(dest) => directory(session, bundle, names, docker, dest),
     }
@@ -50,8 +51,9 @@ pub(super) fn replace_file(
     dest: &Path,
     work: impl FnOnce(&mut BufWriter<&File>) -> Result<(), BuildError>,
 ) -> Result<(), BuildError> {
-    let failed =
-        |e: std::io::Error| BuildError::new(Kind::Config, format!("cannot write {}", dest.display())).caused_by(e);
+    let failed = |e: std::io::Error| {
+        BuildError::new(Kind::Config, format!("cannot write {}", dest.display())).caused_by(e)
+    };
     if dest.is_dir() {
         return Err(BuildError::user(format!("destination file {} is a directory", dest.display())));
     }
@@ -141,7 +143,8 @@ pub(super) fn stream(
     docker: bool,
     out: &mut dyn Write,
 ) -> Result<(), BuildError> {
-    let failed = |e: std::io::Error| BuildError::new(Kind::Config, "cannot write the image archive").caused_by(e);
+    let failed =
+        |e: std::io::Error| BuildError::new(Kind::Config, "cannot write the image archive").caused_by(e);
     let mut tar = Writer::new(out);
     for dir in ["blobs/", "blobs/sha256/"] {
         tar.append(&member(dir, EntryKind::Dir, 0o755, 0)).map_err(failed)?;
@@ -156,7 +159,8 @@ pub(super) fn stream(
     }
     for (path, bytes) in documents(bundle, names, docker)? {
         let size = bytes.len() as u64;
-        tar.append_with(&member(&path, EntryKind::File, 0o644, size), &mut bytes.as_slice()).map_err(failed)?;
+        tar.append_with(&member(&path, EntryKind::File, 0o644, size), &mut bytes.as_slice())
+            .map_err(failed)?;
     }
     tar.finish().map_err(failed)?;
     Ok(())
@@ -167,13 +171,19 @@ fn member(path: &str, kind: EntryKind, mode: u32, size: u64) -> Entry {
 }
 
 /// One layer's bytes: a blob of the store, or the uncompressed form made from its snapshot.
-fn layer(session: &Inner, diff_id: &Digest, descriptor: &Descriptor, out: &mut dyn Write) -> Result<(), BuildError> {
+fn layer(
+    session: &Inner,
+    diff_id: &Digest,
+    descriptor: &Descriptor,
+    out: &mut dyn Write,
+) -> Result<(), BuildError> {
     if session.store.has_blob(&descriptor.digest)?.is_none() && descriptor.digest == *diff_id {
         return Ok(session.store.layer_tar(diff_id, out)?);
     }
     let mut file = session.store.open_blob(&descriptor.digest)?;
-    std::io::copy(&mut file, out)
-        .map_err(|e| BuildError::new(Kind::Config, format!("cannot copy layer {}", descriptor.digest)).caused_by(e))?;
+    std::io::copy(&mut file, out).map_err(|e| {
+        BuildError::new(Kind::Config, format!("cannot copy layer {}", descriptor.digest)).caused_by(e)
+    })?;
     Ok(())
 }
 
@@ -184,8 +194,9 @@ fn directory(
     docker: bool,
     dest: &Path,
 ) -> Result<(), BuildError> {
-    let failed =
-        |e: std::io::Error| BuildError::new(Kind::Config, format!("cannot write {}", dest.display())).caused_by(e);
+    let failed = |e: std::io::Error| {
+        BuildError::new(Kind::Config, format!("cannot write {}", dest.display())).caused_by(e)
+    };
     std::fs::create_dir_all(dest.join("blobs/sha256")).map_err(failed)?;
     for (diff_id, descriptor) in bundle.images.iter().flat_map(|i| &i.layers) {
         let path = dest.join(blob_path(&descriptor.digest));

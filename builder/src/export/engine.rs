@@ -20,8 +20,11 @@ pub async fn load(session: &Arc<Inner>, bundle: Bundle, names: &[Reference]) -> 
     let (session, names) = (session.clone(), names.to_vec());
     task::blocking("load into engine", move || {
         let engine = ENGINES.into_iter().find(|e| answers(e)).ok_or_else(|| {
-            BuildError::new(Kind::Config, "--load needs a container engine, and neither Docker nor Podman answers")
-                .hint("start one, or write a file with --output type=docker,dest=image.tar")
+            BuildError::new(
+                Kind::Config,
+                "--load needs a container engine, and neither Docker nor Podman answers",
+            )
+            .hint("start one, or write a file with --output type=docker,dest=image.tar")
         })?;
         feed(&session, &bundle, &names, engine)
     })
@@ -30,7 +33,10 @@ pub async fn load(session: &Arc<Inner>, bundle: Bundle, names: &[Reference]) -> 
 
 /// A command of ours: fixed arguments, nothing of the build in them.
 fn command(program: &str, arguments: &[&str]) -> std::process::Command {
-    #[expect(clippy::disallowed_methods, reason = "the engine's client is the user's own and needs the user's environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the engine's client is the user's own and needs the user's environment"
+    )]
     let mut command = std::process::Command::new(program);
     command.args(arguments);
     // In our user namespace Podman takes itself for root's, unless it is told whose it is (as `podman unshare` does).
@@ -65,7 +71,8 @@ fn answers(engine: &str) -> bool {
 }
 
 fn feed(session: &Inner, bundle: &Bundle, names: &[Reference], engine: &str) -> Result<(), BuildError> {
-    let failed = |e: std::io::Error| BuildError::new(Kind::Config, format!("`{engine} load` failed")).caused_by(e);
+    let failed =
+        |e: std::io::Error| BuildError::new(Kind::Config, format!("`{engine} load` failed")).caused_by(e);
     let mut child = command(engine, &["load", "--quiet"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -92,7 +99,10 @@ mod tests {
 
     #[test]
     fn only_our_own_namespace_has_somebody_else_as_root() {
-        assert_eq!(root_of_map("         0       1000          1\n         1     100000      65536\n"), Some("1000".into()));
+        assert_eq!(
+            root_of_map("         0       1000          1\n         1     100000      65536\n"),
+            Some("1000".into())
+        );
         assert_eq!(root_of_map("         0          0 4294967295\n"), None);
         assert_eq!(root_of_map("         0     100000      65536\n"), None);
         assert_eq!(root_of_map(""), None);

@@ -62,9 +62,13 @@ async fn export_one(
             (_, None) => {
                 let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
                 store.flatten_tar(&chain, &mut out)?;
-                out.flush().map_err(|e| BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e))
+                out.flush().map_err(|e| {
+                    BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e)
+                })
             }
-            (_, Some(dest)) => super::archive::replace_file(&dest, |out| Ok(store.flatten_tar(&chain, out).map(drop)?)),
+            (_, Some(dest)) => {
+                super::archive::replace_file(&dest, |out| Ok(store.flatten_tar(&chain, out).map(drop)?))
+            }
         }
     })
     .await

@@ -77,8 +77,10 @@ fn check_one(output: Output, tags: &[Reference]) -> Result<Checked, BuildError> 
                     "zstd" => Compression::Zstd,
                     "uncompressed" => Compression::None,
                     other => {
-                        return Err(BuildError::user(format!("--output: compression={other} is not supported"))
-                            .hint("gzip, zstd and uncompressed are"));
+                        return Err(BuildError::user(format!(
+                            "--output: compression={other} is not supported"
+                        ))
+                        .hint("gzip, zstd and uncompressed are"));
                     }
                 }
             }
@@ -120,12 +122,11 @@ pub async fn run(
     let first = built.first().ok_or_else(|| BuildError::new(Kind::Internal, "nothing was built"))?;
     let config_digest = Digest::sha256_of(&assemble::config_bytes(&first.config)?);
     let as_index = built.len() > 1
-        || request.build_args.iter().any(|(n, v)| n == "BUILDKIT_MULTI_PLATFORM" && (v == "1" || v == "true"));
-    let mut outcome = BuildOutcome {
-        config_digest,
-        descriptor: None,
-        names: request.tags.clone(),
-    };
+        || request
+            .build_args
+            .iter()
+            .any(|(n, v)| n == "BUILDKIT_MULTI_PLATFORM" && (v == "1" || v == "true"));
+    let mut outcome = BuildOutcome { config_digest, descriptor: None, names: request.tags.clone() };
     for output in outputs {
         if let Some(descriptor) = run_one(session, output, built, as_index, events).await? {
             outcome.descriptor = Some(descriptor);
@@ -151,8 +152,10 @@ async fn run_one(
             return Ok(None);
         }
         OutputKind::Docker if as_index => {
-            return Err(BuildError::user("docker exporter does not currently support exporting manifest lists")
-                .hint("use type=oci, or build one platform"));
+            return Err(BuildError::user(
+                "docker exporter does not currently support exporting manifest lists",
+            )
+            .hint("use type=oci, or build one platform"));
         }
         _ => {}
     }
@@ -184,8 +187,12 @@ async fn run_one(
                 }
                 (None, _) => archive::Target::Stdout,
             };
-            let (session, names, descriptor) = (session.clone(), checked.names.clone(), bundle.descriptor.clone());
-            task::blocking("write archive", move || archive::write(&session, &bundle, &names, docker, &target)).await?;
+            let (session, names, descriptor) =
+                (session.clone(), checked.names.clone(), bundle.descriptor.clone());
+            task::blocking("write archive", move || {
+                archive::write(&session, &bundle, &names, docker, &target)
+            })
+            .await?;
             return Ok(Some(descriptor));
         }
         OutputKind::Local | OutputKind::Tar | OutputKind::CacheOnly => {}
@@ -201,10 +208,11 @@ async fn bundle(
     format: &LayerFormat,
     annotations: &[(String, String)],
 ) -> Result<Bundle, BuildError> {
-    let images = futures_util::future::try_join_all(built.iter().map(|one| {
-        assemble::assemble(session, &one.config, &one.rootfs, &one.origins, format, annotations)
-    }))
-    .await?;
+    let images =
+        futures_util::future::try_join_all(built.iter().map(|one| {
+            assemble::assemble(session, &one.config, &one.rootfs, &one.origins, format, annotations)
+        }))
+        .await?;
     Bundle::new(images, as_index, format.oci_types)
 }
 

@@ -86,7 +86,9 @@ impl LayerStep for CopyStep<'_> {
         let mut op = self.op.clone();
         for source in &mut op.sources {
             // Only the server knew the name.
-            if let (Output::Download(download), SourceKind::Http { .. }) = (self.input(source.input)?, source.kind) {
+            if let (Output::Download(download), SourceKind::Http { .. }) =
+                (self.input(source.input)?, source.kind)
+            {
                 source.path.clone_from(&download.name);
             }
         }

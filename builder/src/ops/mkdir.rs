@@ -63,7 +63,9 @@ impl LayerStep for MkdirStep<'_> {
             let active = store.prepare(&chain, &[])?;
             let root = active.root();
             let user = resolve_user(root, &op.user)?;
-            fs::mkdir_all_in_root(root, Path::new(&op.path), 0o755, |dir, _| fs::chown_fd(dir, user.uid, user.gid))
+            fs::mkdir_all_in_root(root, Path::new(&op.path), 0o755, |dir, _| {
+                fs::chown_fd(dir, user.uid, user.gid)
+            })
             .map_err(|e| BuildError::user(format!("cannot make the directory {}", op.path)).caused_by(e))?;
             Ok(store.commit(active)?)
         })

@@ -29,7 +29,11 @@ pub(crate) fn rootfs_of(inputs: &HashMap<StepId, Output>, id: StepId) -> Result<
 }
 
 /// Brings what a step's input holds, as far as it is not there yet.
-pub(crate) async fn bring(build: &Arc<Build>, output: &Output, step: Option<usize>) -> Result<(), BuildError> {
+pub(crate) async fn bring(
+    build: &Arc<Build>,
+    output: &Output,
+    step: Option<usize>,
+) -> Result<(), BuildError> {
     match output {
         Output::Rootfs(rootfs) => unpack(build, rootfs).await,
         Output::Download(download) => download.bring(&build.fetcher(step)).await,

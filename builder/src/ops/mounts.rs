@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fmt::Write as _;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ use cooper_snapshotter::{Active, CacheMount, Sharing, View};
 use cooper_sys::fs::{self, OFlags};
 
 use super::run::source_step;
-use super::ssh::AgentForward;
 use super::sources::{self, with_tree};
+use super::ssh::AgentForward;
 use super::{bring, unpack};
 use crate::copy::{self, CopyOptions};
 use crate::error::{BuildError, Kind};
@@ -110,7 +111,7 @@ enum Held {
 enum Source {
     Rootfs(Rootfs),
     ReadOnly(View),
-    ThrowAway(Active),
+    ThrowAway(Box<Active>),
 }
 
 impl Source {
@@ -148,7 +149,8 @@ pub async fn prepare(
         };
         held.mounts.push(match &mount.kind {
             MountKind::Bind { read_only, .. } => {
-                let (source, path) = source.ok_or_else(|| BuildError::new(Kind::Internal, "a bind without source"))?;
+                let (source, path) =
+                    source.ok_or_else(|| BuildError::new(Kind::Internal, "a bind without source"))?;
                 Held::Bind { source, path, read_only: *read_only }
             }
             MountKind::Cache { .. } => Held::CacheLater { from: source },
@@ -235,7 +237,11 @@ fn rootfs_of_record(record: &Record) -> Rootfs {
 }
 
 /// The value of a secret.
-pub(crate) fn secret(request: &BuildRequest, id: &str, required: bool) -> Result<Option<Vec<u8>>, BuildError> {
+pub(crate) fn secret(
+    request: &BuildRequest,
+    id: &str,
+    required: bool,
+) -> Result<Option<Vec<u8>>, BuildError> {
     let data = match request.secrets.get(id) {
         None if required => {
             return Err(BuildError::user(format!("secret {id}: not found"))
@@ -277,7 +283,7 @@ pub fn open_cache_mounts(
             contents.push(rootfs.content());
             let chain = rootfs.chain();
             *source = if writable.contains(&n) {
-                Source::ThrowAway(store.prepare(&chain, &[])?)
+                Source::ThrowAway(Box::new(store.prepare(&chain, &[])?))
             } else {
                 Source::ReadOnly(store.view(&chain)?)
             };
@@ -301,10 +307,12 @@ pub fn open_cache_mounts(
         match &from {
             Some((from, path)) => {
                 if let Some(content) = contents.get(*from) {
-                    identity.push_str(&format!("\0{content}\0{path}"));
+                    let _ = write!(identity, "\0{content}\0{path}");
                 }
             }
-            None if (*uid, *gid, *mode) != (0, 0, 0o755) => identity.push_str(&format!("\0{uid}:{gid}:{mode:o}")),
+            None if (*uid, *gid, *mode) != (0, 0, 0o755) => {
+                let _ = write!(identity, "\0{uid}:{gid}:{mode:o}");
+            }
             None => {}
         }
         let mount = store.cache_mount(&identity, sharing)?;
@@ -365,28 +373,32 @@ impl HeldMounts {
             let kind = match held {
                 Held::Bind { source, path, read_only } => {
                     let root = self.sources[*source].root()?;
-                    let source = fs::resolve_in_root(root, Path::new(path), OFlags::empty()).map_err(|e| {
-                        BuildError::user(format!("the mount source {path} cannot be used")).caused_by(e).at(mount.span)
-                    })?;
+                    let source =
+                        fs::resolve_in_root(root, Path::new(path), OFlags::empty()).map_err(|e| {
+                            BuildError::user(format!("the mount source {path} cannot be used"))
+                                .caused_by(e)
+                                .at(mount.span)
+                        })?;
                     SandboxMount::Bind { source, read_only: *read_only, nosuid: false, nodev: false }
                 }
-                Held::Cache { mount, read_only } => {
-                    SandboxMount::Bind {
-                        source: fs::open_path(mount.path())?,
-                        read_only: *read_only,
-                        nosuid: false,
-                        nodev: true,
-                    }
-                }
+                Held::Cache { mount, read_only } => SandboxMount::Bind {
+                    source: fs::open_path(mount.path())?,
+                    read_only: *read_only,
+                    nosuid: false,
+                    nodev: true,
+                },
                 Held::CacheLater { .. } => {
                     return Err(BuildError::new(Kind::Internal, "a cache mount was not opened"));
                 }
                 Held::Tmpfs { size_bytes } => SandboxMount::Tmpfs { size_bytes: *size_bytes, mode: 0o1777 },
-                Held::Secret { file: false, .. } | Held::Secret { data: None, .. } => continue,
+                Held::Secret { file: false, .. }
+                | Held::Secret { data: None, .. }
+                | Held::Ssh { forward: None } => {
+                    continue;
+                }
                 Held::Secret { data: Some(data), uid, gid, mode, .. } => {
                     SandboxMount::Secret { data: data.clone(), uid: *uid, gid: *gid, mode: *mode }
                 }
-                Held::Ssh { forward: None } => continue,
                 Held::Ssh { forward: Some(forward) } => SandboxMount::Socket { source: forward.socket()? },
             };
             out.push(Mount { target: PathBuf::from(target), kind });
@@ -405,4 +417,3 @@ pub fn scripts(op: &RunOp) -> Vec<Mount> {
         })
         .collect()
 }
-

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,10 +75,12 @@ impl LayerStep for RunStep<'_> {
     }
 
     async fn run(&self, build: &Arc<Build>, step: usize) -> Result<LayerInfo, BuildError> {
-        let permit = build.session.run_slots.clone().acquire_owned().await.map_err(|_| BuildError::cancelled())?;
+        let permit =
+            build.session.run_slots.clone().acquire_owned().await.map_err(|_| BuildError::cancelled())?;
         unpack(build, &self.base).await?;
         let held = mounts::prepare(build, step, &self.op.mounts, self.inputs).await?;
-        let ignore_cache = build.graph.dag[petgraph::graph::NodeIndex::new(step - build.first_step)].ignore_cache;
+        let ignore_cache =
+            build.graph.dag[petgraph::graph::NodeIndex::new(step - build.first_step)].ignore_cache;
         let started = {
             let (build, op, base) = (build.clone(), self.op.clone(), self.base.clone());
             task::blocking("start command", move || start(&build, &op, &base, held, ignore_cache)).await?
@@ -201,10 +204,11 @@ fn limits(op: &RunOp) -> Result<Vec<(Resource, u64, u64)>, BuildError> {
     op.ulimits
         .iter()
         .map(|(name, soft, hard)| {
-            let resource: Resource =
-                Resource::ALL.iter().find(|(n, _)| n == name).map(|(_, r)| *r).ok_or_else(|| {
-                    BuildError::user(format!("--ulimit: unknown limit {name}"))
-                })?;
+            let resource: Resource = Resource::ALL
+                .iter()
+                .find(|(n, _)| n == name)
+                .map(|(_, r)| *r)
+                .ok_or_else(|| BuildError::user(format!("--ulimit: unknown limit {name}")))?;
             Ok((resource, *soft, *hard))
         })
         .collect()
@@ -214,7 +218,8 @@ fn limits(op: &RunOp) -> Result<Vec<(Resource, u64, u64)>, BuildError> {
 pub(crate) fn resolve_user(root: BorrowedFd<'_>, user: &str) -> Result<ProcessUser, BuildError> {
     let user = if user.is_empty() { "0" } else { user };
     cooper_sandbox::resolve_user(root, user).map_err(|e| {
-        BuildError::user(e.to_string()).hint("USER takes names from the image's /etc/passwd and /etc/group, or numbers")
+        BuildError::user(e.to_string())
+            .hint("USER takes names from the image's /etc/passwd and /etc/group, or numbers")
     })
 }
 
@@ -249,7 +254,7 @@ fn hosts_file(op: &RunOp) -> Vec<u8> {
     let mut text =
         format!("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", op.hostname);
     for (name, address) in &op.extra_hosts {
-        text.push_str(&format!("{address}\t{name}\n"));
+        let _ = writeln!(text, "{address}\t{name}");
     }
     text.into_bytes()
 }
@@ -273,15 +278,18 @@ fn check(op: &RunOp, status: ExitStatus) -> Result<(), BuildError> {
         ExitStatus::Code(code) => Err(BuildError::user(format!("{}: exit code: {code}", describe(op)))),
         ExitStatus::Signal(9) => Err(BuildError::user(format!("{}: it was killed (signal 9)", describe(op)))
             .hint("if nobody killed it, the machine probably ran out of memory")),
-        ExitStatus::Signal(signal) => Err(BuildError::user(format!("{}: killed by signal {signal}", describe(op)))),
+        ExitStatus::Signal(signal) => {
+            Err(BuildError::user(format!("{}: killed by signal {signal}", describe(op))))
+        }
     }
 }
 
 /// True for mounts whose files come from another step.
 pub(crate) fn source_step(kind: &PlannedMount) -> Option<(StepId, &str)> {
     match kind {
-        PlannedMount::Bind { from, source, .. } => Some((*from, source)),
-        PlannedMount::Cache { from: Some(from), source, .. } => Some((*from, source)),
+        PlannedMount::Bind { from, source, .. } | PlannedMount::Cache { from: Some(from), source, .. } => {
+            Some((*from, source))
+        }
         _ => None,
     }
 }

@@ -42,7 +42,9 @@ pub async fn key_inputs(
     });
     let (source2, op2) = (source.clone(), op.clone());
     let select = move |tree: &SourceTree| copy::select(tree, &source2, &op2);
-    answer(build, output, question, &cleaned(&source.path), inputs, select).await.map_err(|e| e.at(source.span))
+    answer(build, output, question, &cleaned(&source.path), inputs, select)
+        .await
+        .map_err(|e| e.at(source.span))
 }
 
 /// Adds the content at one path, as a bind mount shows it.

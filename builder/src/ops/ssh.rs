@@ -30,9 +30,16 @@ pub struct AgentForward {
 
 impl AgentForward {
     /// Listens in `directory`, which is removed with this value. Owner and mode are those that the mount asks for.
-    pub fn new(directory: PathBuf, agent: PathBuf, uid: u32, gid: u32, mode: u32) -> Result<Self, BuildError> {
-        let failed =
-            |e: std::io::Error| BuildError::new(Kind::Config, "cannot make a socket for the ssh agent").caused_by(e);
+    pub fn new(
+        directory: PathBuf,
+        agent: PathBuf,
+        uid: u32,
+        gid: u32,
+        mode: u32,
+    ) -> Result<Self, BuildError> {
+        let failed = |e: std::io::Error| {
+            BuildError::new(Kind::Config, "cannot make a socket for the ssh agent").caused_by(e)
+        };
         let dir = fs::open_dir(&directory)?;
         // By descriptor: a socket's path may have no more than 107 bytes (unix(7)).
         let path = format!("/proc/self/fd/{}/agent", dir.as_raw_fd());

@@ -148,7 +148,11 @@ impl Build {
         }
     }
 
-    async fn run_step(self: Arc<Self>, id: StepId, inputs: Vec<(StepId, StepFuture)>) -> Result<Output, BuildError> {
+    async fn run_step(
+        self: Arc<Self>,
+        id: StepId,
+        inputs: Vec<(StepId, StepFuture)>,
+    ) -> Result<Output, BuildError> {
         let (ids, futures): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
         let outputs = futures_util::future::try_join_all(futures).await?;
         let inputs: HashMap<StepId, Output> = ids.into_iter().zip(outputs).collect();
@@ -165,7 +169,10 @@ impl Build {
                 Ok(output)
             }
             Err(e) => {
-                let e = e.at(step.span.or_else(|| self.span_of_user(id))).in_dockerfile(&self.dockerfile).in_step(number);
+                let e = e
+                    .at(step.span.or_else(|| self.span_of_user(id)))
+                    .in_dockerfile(&self.dockerfile)
+                    .in_step(number);
                 self.events.send(Event::StepFailed { step: number, message: e.to_string() });
                 Err(e)
             }
@@ -190,7 +197,10 @@ impl Build {
             Op::Scratch => Output::Rootfs(Rootfs::default()),
             Op::Image(op) => Output::Rootfs(self.image_rootfs(&op.source, &op.manifest)?),
             Op::Local(op) => Output::Context(self.contexts.get(&op.name).cloned().ok_or_else(|| {
-                BuildError::new(crate::error::Kind::Internal, format!("the build context {} is not open", op.name))
+                BuildError::new(
+                    crate::error::Kind::Internal,
+                    format!("the build context {} is not open", op.name),
+                )
             })?),
             Op::Inline(files) => Output::Inline(Arc::new(files.clone())),
             Op::Http(op) => {
@@ -203,7 +213,11 @@ impl Build {
             }
             Op::Run(op) => return self.rootfs_step(id, step, &ops::run::RunStep::new(op, inputs)?).await,
             Op::Copy(op) => return self.rootfs_step(id, step, &ops::copy::CopyStep::new(op, inputs)?).await,
-            Op::Mkdir(op) => return self.rootfs_step(id, step, &ops::mkdir::MkdirStep::new(op, words(&step.name), inputs)?).await,
+            Op::Mkdir(op) => {
+                return self
+                    .rootfs_step(id, step, &ops::mkdir::MkdirStep::new(op, words(&step.name), inputs)?)
+                    .await;
+            }
         };
         Ok((output, StepState::Hit))
     }
@@ -220,7 +234,11 @@ impl Build {
         for (diff_id, descriptor) in image.layers() {
             self.origins
                 .insert(diff_id.clone(), Origin { source: source.clone(), descriptor: descriptor.clone() });
-            layers.push(Layer { diff_id: diff_id.clone(), identity: diff_id.to_string(), created_seconds: None });
+            layers.push(Layer {
+                diff_id: diff_id.clone(),
+                identity: diff_id.to_string(),
+                created_seconds: None,
+            });
         }
         Ok(Rootfs { layers })
     }

@@ -4,6 +4,8 @@
 //! file, `steps/near-<hash>`, names the key that a step with the same instruction text had last; it only serves to
 //! explain misses.
 
+use std::fmt::Write as _;
+
 use cooper_oci::Digest;
 use cooper_snapshotter::{Chain, Store};
 use serde::{Deserialize, Serialize};
@@ -73,7 +75,7 @@ pub fn explain(store: &Store, near: &str, inputs: &Inputs) -> String {
             let more = all.len().saturating_sub(4);
             let mut text = all.into_iter().take(4).collect::<Vec<_>>().join("; ");
             if more > 0 {
-                text.push_str(&format!("; and {more} more"));
+                let _ = write!(text, "; and {more} more");
             }
             text
         }

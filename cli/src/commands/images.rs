@@ -76,7 +76,9 @@ pub struct InspectArgs {
 pub async fn pull(args: &PullArgs, session: Session) -> Result<(), Failure> {
     let platform = args.platform.as_deref().map(Platform::parse).transpose();
     let platform = platform.map_err(|e| Failure::usage(format!("--platform: {e}")))?;
-    let digest = watched(args.quiet, async |events| session.pull(&args.name, platform, events).await).await?;
+    let digest =
+        watched(args.quiet, async |events| Box::pin(session.pull(&args.name, platform, events)).await)
+            .await?;
     ui::print(&format!("{digest}\n"))
 }
 

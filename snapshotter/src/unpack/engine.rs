@@ -383,7 +383,8 @@ impl<'a> Engine<'a> {
     fn dress(&mut self, dir: BorrowedFd<'_>, name: &OsStr, entry: &Entry, place: &Place) -> Result<()> {
         let (uid, gid) = self.owner(entry)?;
         if !xattrs::give_at(dir, name, uid, gid)? {
-            self.report.warn(&entry.path, &format!("its owner {uid}:{gid} does not exist here, it is root's now"));
+            self.report
+                .warn(&entry.path, &format!("its owner {uid}:{gid} does not exist here, it is root's now"));
         }
         let linked_symlink = entry.kind == EntryKind::HardLink && fs::stat_at(dir, name)?.is_symlink();
         if entry.kind != EntryKind::Symlink && !linked_symlink {

@@ -114,7 +114,10 @@ fn variables_that_grow_without_end_are_refused() {
         ("ENV b=$a\n".repeat(2000), "the file's variables take more than 67108864 bytes"),
         ("RUN true\n".repeat(2000), "the file's variables take more than 67108864 bytes"),
         ("RUN echo $a\n".repeat(2000), "the file's variables take more than 67108864 bytes"),
-        (format!("EXPOSE{}\n", " 1-65535".repeat(2000)), "the file's variables take more than 67108864 bytes"),
+        (
+            format!("EXPOSE{}\n", " 1-65535".repeat(2000)),
+            "the file's variables take more than 67108864 bytes",
+        ),
     ] {
         let text = format!("{long}{text}");
         let file = parse(text.as_bytes()).unwrap();
