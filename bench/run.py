@@ -158,7 +158,8 @@ class Buildah:
         return None if shutil.which("buildah") else "buildah is not installed"
 
     def build(self, context, dest=None):
-        run(["buildah", *self.options, "build", "--layers", "-t", "bench:1", context])
+        runtime = ["--runtime", "runc"] if shutil.which("runc") else []
+        run(["buildah", *self.options, "build", *runtime, "--layers", "-t", "bench:1", context])
         if dest:
             run(["buildah", *self.options, "push", "bench:1", f"oci-archive:{dest}"])
 
@@ -243,7 +244,7 @@ def main():
     options = parser.parse_args()
     if not options.cooper.exists():
         sys.exit(f"{options.cooper} does not exist: build it as README.md says, or name it with --cooper")
-    with tempfile.TemporaryDirectory(prefix="cooper-bench-") as place:
+    with tempfile.TemporaryDirectory(prefix="cooper-bench-", ignore_cleanup_errors=True) as place:
         place = Path(place)
         builders = [Cooper(place, options.cooper)]
         for peer in (Buildkit, Buildah):

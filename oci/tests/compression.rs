@@ -50,7 +50,10 @@ fn decompress(bytes: &[u8], compression: Compression) -> io::Result<Vec<u8>> {
 fn pipe(program: &str, args: &[&str], input: &[u8]) -> Option<(bool, Vec<u8>)> {
     let child = Command::new(program).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut child) = child else {
-        eprintln!("skipped: {program} is not installed");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            format!("skipped: {program} is not installed\n").as_bytes(),
+        );
         return None;
     };
     let mut stdin = child.stdin.take().unwrap();

@@ -85,7 +85,10 @@ fn run(program: &str, args: &[&str], dir: &Path, input: &[u8]) -> Option<Vec<u8>
         .stdout(Stdio::piped())
         .spawn();
     let Ok(mut child) = child else {
-        eprintln!("skipped: {program} is not installed");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            format!("skipped: {program} is not installed\n").as_bytes(),
+        );
         return None;
     };
     let mut stdin = child.stdin.take().unwrap();
@@ -340,6 +343,9 @@ fn holes_of_gnu_archives_are_told() {
     if let Some(extents) = reader.extents() {
         assert!(extents.iter().map(|(_, length)| length).sum::<u64>() < 1 << 20);
     } else {
-        eprintln!("skipped: the file system of {} keeps no holes", temp.path().display());
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            format!("skipped: the file system of {} keeps no holes\n", temp.path().display()).as_bytes(),
+        );
     }
 }

@@ -71,6 +71,8 @@ pub(crate) fn is_opaque(dir: BorrowedFd<'_>, name: &OsStr) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

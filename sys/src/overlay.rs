@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn the_classic_way_mounts_the_same() {
         if crate::process::effective_uid() != 0 {
-            eprintln!("SKIPPED: needs root");
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: needs root\n");
             return;
         }
         // A thread of its own, so that a private mount namespace can be had.

@@ -9,7 +9,7 @@ use cooper_sys::{fs, overlay};
 fn skipped() -> bool {
     let skip = !rustix::process::geteuid().is_root();
     if skip {
-        eprintln!("SKIPPED: needs root");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: needs root\n");
     }
     skip
 }

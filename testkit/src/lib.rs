@@ -14,6 +14,7 @@ mod observe;
 mod registry;
 mod unprivileged;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -56,8 +57,8 @@ pub fn is_root() -> bool {
     uids.and_then(|uids| uids.split_whitespace().nth(1)) == Some("0")
 }
 
-/// Says why a test does not run.
-#[expect(clippy::print_stdout, reason = "tests talk on standard output")]
+/// Says why a test does not run. Written past the test harness, which swallows what passing tests print.
 pub fn skip(reason: &str) {
-    println!("skipped: {reason}");
+    // A closed standard output is no reason to fail.
+    let _ = writeln!(std::io::stdout(), "skipped: {reason}");
 }

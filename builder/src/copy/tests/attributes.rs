@@ -135,7 +135,10 @@ fn extended_attributes_come_from_stages_only() {
         for (above, name) in [("d", "s"), ("d/s", "f")] {
             let dir = open_dir(&bed.src(above)).unwrap();
             if set_xattr_at(&dir, name, "user.note", b"hi").is_err() {
-                eprintln!("skipped: the filesystem has no user attributes");
+                let _ = std::io::Write::write_all(
+                    &mut std::io::stderr(),
+                    b"skipped: the filesystem has no user attributes\n",
+                );
                 return;
             }
             set_xattr_at(&dir, name, "user.overlay.opaque", b"y").unwrap();

@@ -33,7 +33,10 @@ pub fn start_tls(certificate: &Path, key: &Path) -> Option<Registry> {
 
 fn start_with(user: Option<(&str, &str)>, http: &str) -> Option<Registry> {
     (0..3).find_map(|_| try_start(user, http)).or_else(|| {
-        eprintln!("skipped: docker-registry does not start (Debian package docker-registry)");
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"skipped: docker-registry does not start (Debian package docker-registry)\n",
+        );
         None
     })
 }
@@ -48,7 +51,10 @@ fn try_start(user: Option<(&str, &str)>, http: &str) -> Option<Registry> {
     if let Some((name, password)) = user {
         let output = Command::new("htpasswd").args(["-Bbn", name, password]).output();
         let Ok(output) = output else {
-            eprintln!("skipped: no htpasswd (Debian package apache2-utils)");
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                b"skipped: no htpasswd (Debian package apache2-utils)\n",
+            );
             return None;
         };
         let file = dir.path().join("htpasswd");
