@@ -126,7 +126,9 @@ impl Glob {
         if is_states {
             kind = Kind::States(states);
         }
-        let prefix_len = pattern.find(SPECIAL).unwrap_or(pattern.len());
+        // A `^` among plain characters is one of them.
+        let special = if matches!(kind, Kind::Exact) { None } else { pattern.find(SPECIAL) };
+        let prefix_len = special.unwrap_or(pattern.len());
         Ok(Glob { text: pattern.to_owned(), prefix_len, kind })
     }
 

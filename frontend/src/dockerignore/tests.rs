@@ -254,6 +254,7 @@ fn excluded_directories_are_entered_only_if_they_may_hold_something() {
         assert_eq!(matcher.may_have_reincluded_below(dir.as_bytes()), want, "{dir}");
     }
     assert!(!Matcher::from_file(b"*\n").unwrap().may_have_reincluded_below(b"a"));
+    assert!(Matcher::from_file(b"*\n!a/^.log\n").unwrap().may_have_reincluded_below(b"a"));
 }
 
 fn pattern() -> impl Strategy<Value = String> {
