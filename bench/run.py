@@ -183,8 +183,10 @@ def files_of(archive):
             with tarfile.open(fileobj=io.BytesIO(read(layer["digest"]))) as inner:
                 for member in inner:
                     content = hashlib.sha256(inner.extractfile(member).read()).hexdigest() if member.isfile() else ""
-                    out["/" + member.name.strip("./")] = (member.type, member.mode & 0o7777, content)
-    return {path: entry for path, entry in out.items() if not path.startswith(("/proc", "/sys", "/dev"))}
+                    out[os.path.normpath("/" + member.name)] = (member.type, member.mode & 0o7777, content)
+    # Mount points that some builders leave in the image.
+    stubs = ("/proc", "/sys", "/dev", "/run", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf")
+    return {path: entry for path, entry in out.items() if path not in ("/", "/etc") and not path.startswith(stubs)}
 
 
 def measure(workload, builders, place, runs):
