@@ -215,3 +215,13 @@ fn prune_leaves_nothing_that_is_not_named() {
     let listing = Output::of(program("tar").arg("-tf").arg(&archive)).expect_success();
     assert!(listing.stdout.lines().any(|l| l.trim_start_matches("./") == "x"), "{again}");
 }
+
+#[test]
+fn an_argument_used_in_a_command_is_named_as_the_reason() {
+    let context = Context::new("reason-argument");
+    context.write("Dockerfile", "FROM busybox\nARG VERSION\nRUN echo $VERSION > /version\n");
+    let dir = context.dir().display().to_string();
+    context.build(["--build-arg", "VERSION=1", &dir]).expect_success();
+    let second = context.build(["--build-arg", "VERSION=2", &dir]).expect_success();
+    assert!(second.stderr.contains("VERSION 1→2"), "{second}");
+}

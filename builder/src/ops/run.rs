@@ -41,6 +41,11 @@ impl LayerStep for RunStep<'_> {
         "run"
     }
 
+    fn words(&self, _shown: &str) -> String {
+        // As written: an ARG in it is an input with a name of its own.
+        self.op.argv.join(" ")
+    }
+
     fn base(&self) -> &Rootfs {
         &self.base
     }

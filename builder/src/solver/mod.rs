@@ -258,7 +258,7 @@ impl Build {
         {
             return Ok((Output::Rootfs(work.base().with(layer_of(&key, &record))), StepState::Hit));
         }
-        let near = record::near_name(work.kind(), words(&step.name));
+        let near = record::near_name(work.kind(), &work.words(words(&step.name)));
         let reason =
             if step.ignore_cache { "--no-cache".into() } else { record::explain(&store, &near, &inputs) };
         let lock = {
@@ -294,6 +294,11 @@ impl Build {
 pub trait LayerStep: Sync {
     /// Short name of the op.
     fn kind(&self) -> &'static str;
+    /// What makes two steps "the same, with other inputs", for explaining a miss; `shown` is the step's name, in which
+    /// variables may be expanded.
+    fn words(&self, shown: &str) -> String {
+        shown.to_owned()
+    }
     /// The root filesystem that the layer goes on.
     fn base(&self) -> &Rootfs;
     /// The named inputs that its result depends on.
