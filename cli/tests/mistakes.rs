@@ -45,7 +45,7 @@ const MISTAKES: &[Mistake] = &[
     },
     Mistake {
         name: "a source outside of the context",
-        dockerfile: "FROM busybox\nCOPY ../shared /\n",
+        dockerfile: "FROM busybox\nCOPY ../sibling /\n",
         says: &[
             "Dockerfile:2:6",
             "not found",
