@@ -262,7 +262,7 @@ fn compress_layer(
 /// What distinguishes compressed forms of one layer: their bytes depend on the level and on our coder.
 fn form_name(media_type: &str, format: &LayerFormat) -> String {
     let level = format.level.map_or_else(|| "default".to_string(), |l| l.to_string());
-    format!("{media_type};level={level};coder=1")
+    format!("{media_type};level={level};coder=2")
 }
 
 /// A layer's uncompressed tar as a stream: from the base image's blob, which must be in the store.

@@ -70,6 +70,7 @@ impl Store {
         for dir in Layout::DIRS {
             make_dir(&root.join(dir))?;
         }
+        spread_sessions(&layout)?;
         // Anyone may look through the empty root of a container.
         let empty = layout.empty();
         fs::set_permissions(&empty, fs::Permissions::from_mode(0o755)).map_err(Error::io("chmod", &empty))?;
@@ -158,6 +159,15 @@ impl Drop for Inner {
         // If this fails the marker stays, and the next boot checks more than it had to.
         let _ = self.dirty.clear(|| Ok(cooper_sys::fs::syncfs(&self.root)?));
     }
+}
+
+/// A session's files start in a region of the disk that no other uses. Without a journal, ext4 walks past every inode
+/// that was freed in the last minutes whenever it makes a file, and what `tmp` held was freed just now.
+fn spread_sessions(layout: &Layout) -> Result<()> {
+    let tmp = layout.tmp();
+    let dir = File::open(&tmp).map_err(Error::io("open", &tmp))?;
+    cooper_sys::fs::spread_subdirectories(&dir)?;
+    Ok(())
 }
 
 fn make_private_dir(path: &Path) -> Result<()> {

@@ -7,6 +7,8 @@
 mod decode;
 mod encode;
 mod gzip;
+mod parallel;
+mod pool;
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +16,7 @@ use std::str::FromStr;
 pub use decode::{Decoder, Detected, auto_decoder, decoder, detect};
 pub use encode::{DEFAULT_GZIP_LEVEL, DEFAULT_ZSTD_LEVEL, Encoder, compressor_id, encoder};
 pub use gzip::GzipWriter;
+pub use parallel::threaded_decoder;
 
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{FlockOperation, OFlags};
+use rustix::fs::{FlockOperation, IFlags, OFlags};
 use rustix::io::Errno;
 
 use super::open::open_trusted;
@@ -29,6 +29,23 @@ pub fn fsync(fd: impl AsFd) -> Result<()> {
 pub fn fsync_dir(path: &Path) -> Result<()> {
     let dir = open_dir(path)?;
     rustix::fs::fsync(dir).at("fsync", path)
+}
+
+/// Asks the filesystem to put what will be made in each subdirectory of `dir` into a region of its own (ext4's top of a
+/// hierarchy). `false`: it knows no such thing.
+pub fn spread_subdirectories(dir: impl AsFd) -> Result<bool> {
+    let dir = dir.as_fd();
+    let Ok(flags) = rustix::fs::ioctl_getflags(dir) else { return Ok(false) };
+    if flags.contains(IFlags::TOPDIR) {
+        return Ok(true);
+    }
+    match rustix::fs::ioctl_setflags(dir, flags | IFlags::TOPDIR) {
+        Ok(()) => Ok(true),
+        Err(Errno::OPNOTSUPP | Errno::NOTTY | Errno::INVAL | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => {
+            Ok(false)
+        }
+        Err(e) => Err(Error::at("set flags", "", e)),
+    }
 }
 
 fn flock(fd: impl AsFd, operation: FlockOperation) -> Result<bool> {
