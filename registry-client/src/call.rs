@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use cooper_oci::Reference;
-use reqwest::Method;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
 use tokio::sync::Semaphore;
 use url::Url;
 
@@ -183,6 +183,30 @@ impl Inner {
             self.slow_down(call.endpoint, &failure);
             if !attempts.again(&failure).await {
                 return Err(error);
+            }
+        }
+    }
+
+    /// Gets a document of at most `limit` bytes, with its headers; another answer than 200 is an error.
+    pub(crate) async fn fetch(
+        &self,
+        call: &Call<'_>,
+        what: &'static str,
+        limit: u64,
+    ) -> Result<(HeaderMap, Bytes)> {
+        let mut attempts = self.attempts();
+        loop {
+            let reply = self.call(call).await?;
+            if reply.response.status() != StatusCode::OK {
+                return Err(self.refuse(call.target, reply).await);
+            }
+            let headers = reply.response.headers().clone();
+            match self.transport.body(call.target, reply.response, what, limit).await {
+                Ok(bytes) => return Ok((headers, bytes)),
+                Err(error) => match error.failure() {
+                    Some(failure) if attempts.again(&failure).await => {}
+                    _ => return Err(error.into()),
+                },
             }
         }
     }

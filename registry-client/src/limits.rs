@@ -13,12 +13,14 @@ pub struct Limits {
     pub token_bytes: u64,
     /// Bytes read of an error's body.
     pub error_bytes: u64,
-    /// Bytes of one page of a tag list.
+    /// Bytes of one page of a list of tags or referrers.
     pub page_bytes: u64,
-    /// Pages of a tag list.
+    /// Pages of such a list.
     pub pages: usize,
     /// Tags of a list.
     pub tags: usize,
+    /// Entries of a list of referrers.
+    pub referrers: usize,
     /// Entries of an index, and layers of a manifest.
     pub manifest_entries: usize,
     /// Blob transfers at once with one registry.
@@ -45,6 +47,7 @@ impl Default for Limits {
             page_bytes: 8 << 20,
             pages: 1000,
             tags: 100_000,
+            referrers: 10_000,
             manifest_entries: 1000,
             transfers: 6,
             connect_timeout: Duration::from_secs(10),

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::manifest::Document;
 
 fn checked(content_type: Option<&str>, body: &str) -> Result<ResolvedManifest> {
     let mut headers = HeaderMap::new();

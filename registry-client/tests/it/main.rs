@@ -5,8 +5,10 @@
 
 mod auth;
 mod common;
+mod copy;
 mod credentials;
 mod debian;
 mod pull;
 mod push;
+mod referrers;
 mod tls;

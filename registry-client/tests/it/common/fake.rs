@@ -312,7 +312,7 @@ pub fn usual(content: &mut Content, request: &Request) -> Reply {
     }
 }
 
-fn blob(bytes: &[u8], range: Option<&str>) -> Reply {
+pub fn blob(bytes: &[u8], range: Option<&str>) -> Reply {
     let from: Option<usize> = range.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
     match from {
         Some(from) => Reply::new(206)

@@ -1,0 +1,171 @@
+//! A blob of one registry as the source of a push to another.
+//!
+//! Owns the stream between them: nothing is stored, a break is continued by `Range` where it was, and what
+//! was read from the start is hashed on the way, so that a wrong blob is known before its upload ends.
+
+use std::io;
+
+use bytes::Bytes;
+use cooper_oci::{Descriptor, Hasher, Reference};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::{Method, Response, StatusCode};
+
+use crate::auth::Scopes;
+use crate::call::{Call, target_of};
+use crate::client::Client;
+use crate::error::{Error, Result, Target};
+use crate::retry::Failure;
+use crate::source::{BlobSource, ByteStream};
+use crate::transport::{Lane, SendError};
+
+/// A blob that is streamed from its registry each time it is opened. It takes no place among the transfers
+/// of its registry ([`crate::Limits::transfers`]): it counts as part of the push that reads it.
+#[derive(Debug, Clone)]
+pub struct RegistrySource {
+    client: Client,
+    reference: Reference,
+    descriptor: Descriptor,
+}
+
+impl RegistrySource {
+    /// The blob `descriptor` of the reference's repository.
+    pub fn new(client: Client, reference: Reference, descriptor: Descriptor) -> Self {
+        Self { client, reference, descriptor }
+    }
+}
+
+impl BlobSource for RegistrySource {
+    async fn open(&self, offset: u64) -> io::Result<ByteStream> {
+        let reading = Reading {
+            source: self.clone(),
+            target: target_of(&self.reference, &self.descriptor.digest),
+            at: offset,
+            answer: None,
+            hasher: (offset == 0).then(|| self.descriptor.digest.hasher()),
+        };
+        Ok(Box::pin(futures_util::stream::try_unfold(reading, Reading::next)))
+    }
+}
+
+struct Reading {
+    source: RegistrySource,
+    target: Target,
+    /// Bytes given out so far, counted from the blob's start.
+    at: u64,
+    answer: Option<(Response, u64)>,
+    /// None if the stream did not begin at the start.
+    hasher: Option<Hasher>,
+}
+
+impl Reading {
+    async fn next(mut self) -> io::Result<Option<(Bytes, Self)>> {
+        match self.chunk().await {
+            Ok(Some(bytes)) => Ok(Some((bytes, self))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        let client = self.source.client.clone();
+        let size = self.source.descriptor.size;
+        let mut attempts = client.inner.attempts();
+        loop {
+            if self.at >= size {
+                return Ok(None);
+            }
+            let (mut response, mut skip) = match self.answer.take() {
+                Some(answer) => answer,
+                None => self.ask(&client).await?,
+            };
+            let (failure, error) = match client.inner.transport.chunk(&self.target, &mut response).await {
+                Ok(Some(mut chunk)) => {
+                    let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+                    skip -= known as u64;
+                    let chunk = chunk.split_off(known);
+                    self.answer = Some((response, skip));
+                    if chunk.is_empty() {
+                        continue;
+                    }
+                    if self.at + chunk.len() as u64 > size {
+                        let target = self.target.boxed();
+                        return Err(Error::SizeMismatch { target, expected: size, actual: size + 1 });
+                    }
+                    self.at += chunk.len() as u64;
+                    if let Some(hasher) = &mut self.hasher {
+                        hasher.update(&chunk);
+                    }
+                    // Known to be right before the last of it is given out: a push ends with it.
+                    if self.at == size {
+                        self.verify()?;
+                    }
+                    return Ok(Some(chunk));
+                }
+                Ok(None) => (Failure::default(), Error::stalled(&self.target, "the transfer broke off")),
+                Err(error) => match error.failure() {
+                    Some(failure) => (failure, error.into()),
+                    None => return Err(error.into()),
+                },
+            };
+            if !attempts.again(&failure).await {
+                return Err(error);
+            }
+        }
+    }
+
+    fn verify(&mut self) -> Result<()> {
+        let expected = &self.source.descriptor.digest;
+        match self.hasher.take().map(Hasher::finish) {
+            Some(actual) if actual != *expected => {
+                let expected = expected.clone();
+                Err(Error::DigestMismatch { target: self.target.boxed(), expected, actual })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks for the rest, and says how many bytes of the answer are known already.
+    async fn ask(&self, client: &Client) -> Result<(Response, u64)> {
+        let inner = &client.inner;
+        let repository = &self.source.reference.repository;
+        let endpoint = client.endpoint(&self.source.reference.registry)?;
+        let url = endpoint.url(&format!("{repository}/blobs/{}", self.source.descriptor.digest));
+        let mut call = Call::new(&endpoint, &self.target, Scopes::pull(repository), Method::GET, url);
+        call.lane = Lane::Bulk;
+        call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if self.at > 0 {
+            let range = HeaderValue::try_from(format!("bytes={}-", self.at));
+            call.headers.extend(range.ok().map(|value| (RANGE, value)));
+        }
+        let mut attempts = inner.attempts();
+        loop {
+            let reply = inner.call(&call).await?;
+            let headers = reply.response.headers();
+            if reply.response.status().is_success()
+                && headers.get(CONTENT_ENCODING).is_some_and(|e| e.as_bytes() != b"identity")
+            {
+                return Err(Error::protocol(&self.target, "the blob comes with a content encoding"));
+            }
+            match reply.response.status() {
+                StatusCode::OK => return Ok((reply.response, self.at)),
+                StatusCode::PARTIAL_CONTENT => {
+                    let wanted = format!("bytes {}-", self.at);
+                    let range = headers.get(CONTENT_RANGE).and_then(|v| v.to_str().ok());
+                    if range.is_some_and(|r| r.trim().starts_with(&wanted)) {
+                        return Ok((reply.response, 0));
+                    }
+                    let what = "answer has another range than was asked for";
+                    return Err(Error::protocol(&self.target, what));
+                }
+                // A signed link may have expired between redirect and use; the registry gives a new one.
+                StatusCode::FORBIDDEN if reply.foreign => {
+                    let error = SendError::Stalled(inner.refuse(&self.target, reply).await);
+                    if !attempts.again(&Failure::default()).await {
+                        return Err(error.into());
+                    }
+                }
+                _ => return Err(inner.refuse(&self.target, reply).await),
+            }
+        }
+    }
+}
