@@ -23,6 +23,7 @@ pub mod request;
 mod rootfs;
 mod session;
 mod solver;
+pub mod ssh;
 mod store_care;
 mod task;
 mod transfer;

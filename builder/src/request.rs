@@ -10,6 +10,9 @@ use cooper_frontend::graph::{NamedContext, NetworkMode, NoCache};
 use cooper_oci::tar::{Budget, Reader};
 use cooper_oci::{Descriptor, Digest, Platform};
 
+use crate::remote::git::Location;
+use crate::ssh::SshAgent;
+
 /// A build as the command line describes it.
 #[derive(Debug, Clone, Default)]
 pub struct BuildRequest {
@@ -45,8 +48,8 @@ pub struct BuildRequest {
     pub ulimits: Vec<(String, u64, u64)>,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, SecretSource>,
-    /// `--ssh`: id to socket path.
-    pub ssh: BTreeMap<String, PathBuf>,
+    /// `--ssh`, by id.
+    pub ssh: BTreeMap<String, SshAgent>,
     /// `--tag`, as written.
     pub tags: Vec<String>,
     /// `--output`, `--push`, `--load`, parsed.
@@ -84,6 +87,12 @@ impl ContextSource {
             Ok(NamedContext::Http(url)) => Some(ContextSource::Http(url)),
             _ => None,
         }
+    }
+
+    /// Whether it is a git repository that is fetched by ssh.
+    pub fn is_over_ssh(&self) -> bool {
+        let ContextSource::Git(url) = self else { return false };
+        Location::parse(url).is_ok_and(|place| place.url.is_none_or(|url| url.scheme() == "ssh"))
     }
 }
 

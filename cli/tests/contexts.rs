@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -46,7 +47,8 @@ fn a_repository_by_ssh_uses_the_agent_and_known_hosts_only() {
     );
     let ssh = context.write("bin/ssh", script);
     std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let agent = context.write("agent.sock", "");
+    let agent = context.dir().join("agent.sock");
+    let _listener = UnixListener::bind(&agent).unwrap();
     let path = format!("{}:{}", context.dir().join("bin").display(), std::env::var("PATH").unwrap());
     let output = format!("type=local,dest={}", context.dir().join("out").display());
     let ssh_flag = format!("default={}", agent.display());

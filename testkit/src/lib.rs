@@ -12,6 +12,7 @@ mod context;
 mod engine;
 mod observe;
 mod registry;
+mod sshd;
 mod unprivileged;
 
 use std::io::Write as _;
@@ -23,6 +24,7 @@ pub use context::{Context, cache, cooper_binary};
 pub use engine::{Bundle, Dockerd, Podman, skopeo, tool};
 pub use observe::{mounts_with, processes_with, wait_for};
 pub use registry::{PASSWORD, Registry, USER};
+pub use sshd::Sshd;
 pub use unprivileged::Unprivileged;
 
 /// A file or directory of `testdata/`.

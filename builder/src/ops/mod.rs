@@ -7,7 +7,6 @@ pub mod mkdir;
 pub mod mounts;
 pub mod run;
 pub mod sources;
-pub mod ssh;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -17,7 +17,6 @@ use cooper_sys::fs::{self, OFlags};
 
 use super::run::source_step;
 use super::sources::{self, with_tree};
-use super::ssh::AgentForward;
 use super::{bring, unpack};
 use crate::copy::{self, CopyOptions};
 use crate::error::{BuildError, Kind};
@@ -26,6 +25,7 @@ use crate::rootfs::{Layer, Rootfs};
 use crate::solver::key::Inputs;
 use crate::solver::record::{Record, RecordedLayer};
 use crate::solver::{Build, Output};
+use crate::ssh::Forward;
 use crate::task;
 
 /// Secrets larger than this are refused, as BuildKit does.
@@ -105,7 +105,7 @@ enum Held {
     CacheLater { from: Option<(usize, String)> },
     Tmpfs { size_bytes: Option<u64> },
     Secret { data: Option<Vec<u8>>, env: Option<String>, uid: u32, gid: u32, mode: u32, file: bool },
-    Ssh { forward: Option<AgentForward> },
+    Ssh { forward: Option<Forward> },
 }
 
 enum Source {
@@ -174,7 +174,7 @@ pub async fn prepare(
                     None => None,
                     Some(agent) => {
                         let directory = build.session.store.temp_dir("ssh")?;
-                        Some(AgentForward::new(directory, agent, *uid, *gid, *mode)?)
+                        Some(Forward::new(directory, agent, *uid, *gid, *mode)?)
                     }
                 };
                 Held::Ssh { forward }

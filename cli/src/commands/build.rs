@@ -42,7 +42,7 @@ pub struct BuildArgs {
     /// Secret for RUN --mount=type=secret: id=ID[,src=PATH][,env=VARIABLE][,type=file|env]
     #[arg(long = "secret", value_name = "SPEC")]
     pub secrets: Vec<String>,
-    /// Agent for RUN --mount=type=ssh: default or ID[=SOCKET]
+    /// Agent or keys for RUN --mount=type=ssh and git: default or ID[=SOCKET|KEY[,KEY]][,raw=true]
     #[arg(long, value_name = "SPEC")]
     pub ssh: Vec<String>,
     /// Label of the image

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use cooper_builder::request::SecretSource;
+use cooper_builder::ssh::SshAgent;
 
-use super::csv;
 use super::pairs::Environment;
+use super::{csv, units};
 
 /// Reads all `--secret` flags; the last of equal ids counts.
 pub fn secrets(
@@ -44,35 +45,51 @@ fn secret(text: &str, environment: Environment<'_>) -> Result<(String, SecretSou
     Ok((id, found))
 }
 
-/// Reads all `--ssh` flags: id to agent socket.
-pub fn ssh(values: &[String], environment: Environment<'_>) -> Result<BTreeMap<String, PathBuf>, String> {
-    values
-        .iter()
-        .map(|text| {
-            let (id, socket) = text.split_once('=').unwrap_or((text, ""));
-            if id.is_empty() {
-                return Err(format!("--ssh {text:?}: the id is missing"));
+/// Reads all `--ssh` flags, and the keys that they name.
+pub fn ssh(values: &[String], environment: Environment<'_>) -> Result<BTreeMap<String, SshAgent>, String> {
+    let mut agents = BTreeMap::new();
+    for text in values {
+        let (id, list) = text.split_once('=').unwrap_or((text, ""));
+        let id = if id.is_empty() { "default" } else { id };
+        let (mut paths, mut raw) = (Vec::new(), false);
+        for part in list.split(',').filter(|part| !part.is_empty()) {
+            match part.strip_prefix("raw=") {
+                Some(value) => raw = units::truth(value).map_err(|e| format!("--ssh {text:?}: raw: {e}"))?,
+                None => paths.push(PathBuf::from(part)),
             }
-            if socket.contains(',') {
-                return Err(format!(
-                    "--ssh {text:?}: keys and raw=true are not supported yet; give an agent's socket"
-                ));
-            }
-            let socket = if socket.is_empty() {
-                environment("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).ok_or_else(|| {
-                    format!("--ssh {text}: SSH_AUTH_SOCK is not set: start an agent, or give its socket")
-                })?
-            } else {
-                socket.to_owned()
-            };
-            Ok((id.to_owned(), PathBuf::from(socket)))
-        })
-        .collect()
+        }
+        if paths.is_empty() && !raw {
+            let socket = environment("SSH_AUTH_SOCK").filter(|s| !s.is_empty()).ok_or_else(|| {
+                format!(
+                    "--ssh {text}: SSH_AUTH_SOCK is not set: start an agent, or give a socket or key files"
+                )
+            })?;
+            paths.push(PathBuf::from(socket));
+        }
+        let agent = SshAgent::open(&paths, raw).map_err(|e| format!("--ssh {text:?}: {e}"))?;
+        if agents.insert(id.to_owned(), agent).is_some() {
+            return Err(format!("--ssh: duplicate agent ID {id:?}"));
+        }
+    }
+    Ok(agents)
+}
+
+/// A context fetched by ssh may ask the agent of this session, if there is one, as if `--ssh default` were given.
+pub fn ssh_of_context(agents: &mut BTreeMap<String, SshAgent>, environment: Environment<'_>) {
+    let socket = environment("SSH_AUTH_SOCK").filter(|s| !s.is_empty());
+    if let Some(socket) = socket
+        && !agents.contains_key("default")
+        && let Ok(agent) = SshAgent::open(&[PathBuf::from(socket)], false)
+    {
+        agents.insert("default".to_owned(), agent);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
     fn environment(key: &str) -> Option<String> {
@@ -106,11 +123,35 @@ mod tests {
 
     #[test]
     fn agents() {
-        let one = |text: &str| ssh(&[text.to_owned()], &environment);
-        assert_eq!(one("default").unwrap()["default"], PathBuf::from("/value/of/SSH_AUTH_SOCK"));
-        assert_eq!(one("deploy=/run/agent").unwrap()["deploy"], PathBuf::from("/run/agent"));
-        assert!(one("deploy=/k1,/k2").is_err());
-        assert!(one("=x").is_err());
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name).display().to_string();
+        let sockets = ["a", "b"].map(|name| UnixListener::bind(path(name)).unwrap());
+        std::fs::write(path("text"), "no key").unwrap();
+        let one = |text: String| ssh(&[text], &|key| (key == "SSH_AUTH_SOCK").then(|| path("a")));
+        let socket = |text: String, id: &str| match &one(text).unwrap()[id] {
+            SshAgent::Agent(path) => format!("agent {}", path.display()),
+            SshAgent::Raw(path) => format!("raw {}", path.display()),
+            keys @ SshAgent::Keys(_) => format!("{keys:?}"),
+        };
+        let (a, b, text) = (path("a"), path("b"), path("text"));
+        assert_eq!(socket("default".into(), "default"), format!("agent {a}"));
+        assert_eq!(socket(format!("deploy={b}"), "deploy"), format!("agent {b}"));
+        assert_eq!(socket(format!("={b}"), "default"), format!("agent {b}"));
+        assert_eq!(socket(format!("x={b},raw=true"), "x"), format!("raw {b}"));
+        for (flag, want) in [
+            (format!("x={a},{b}"), "only single socket allowed"),
+            (format!("x={text}"), "failed to parse"),
+            (format!("x={text},raw=true"), "raw mode only supported with socket paths"),
+            ("x=raw=true".into(), "raw mode must supply exactly one socket path"),
+            (format!("x={a},raw=maybe"), "neither true nor false"),
+            (format!("x={}", path("none")), "cannot read"),
+        ] {
+            let told = one(flag.clone()).unwrap_err();
+            assert!(told.contains(want), "{flag}: {told}");
+        }
+        let twice = [format!("x={a}"), format!("x={b}")];
+        assert!(ssh(&twice, &|_| None).unwrap_err().contains("duplicate agent ID"));
         assert!(ssh(&["default".to_owned()], &|_| None).unwrap_err().contains("SSH_AUTH_SOCK"));
+        drop(sockets);
     }
 }

@@ -17,7 +17,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use super::Location;
 use crate::error::{BuildError, Kind};
 use crate::remote::{Fetcher, host_names};
+use crate::ssh::{Forward, SshAgent};
 
+/// The longest path of a socket (unix(7)).
+const MAX_SOCKET_BYTES: usize = 107;
 const TIME: Duration = Duration::from_hours(1);
 const MAX_OUTPUT_BYTES: u64 = 64 << 20;
 /// Of messages; the last ones count.
@@ -57,6 +60,7 @@ pub struct Git<'f> {
     dir: PathBuf,
     environment: Vec<(OsString, OsString)>,
     shown: String,
+    _agent: Option<Forward>,
 }
 
 /// Why a command failed.
@@ -114,7 +118,8 @@ impl<'f> Git<'f> {
             set(name, value.to_owned());
         }
         set("GIT_SSH_COMMAND", ssh_command());
-        if let Some(socket) = fetcher.request.ssh.get("default") {
+        let agent = agent(fetcher, location)?;
+        if let Some((socket, _)) = &agent {
             set("SSH_AUTH_SOCK", socket.clone().into_os_string());
         }
         if let (Some(credential), Some(url)) = (credential(fetcher, location)?, &location.url) {
@@ -138,7 +143,9 @@ impl<'f> Git<'f> {
             set(&format!("GIT_CONFIG_KEY_{index}"), key.into());
             set(&format!("GIT_CONFIG_VALUE_{index}"), value.into());
         }
-        Ok(Git { fetcher, dir: dir.to_owned(), environment, shown: location.remote.clone() })
+        let forward = agent.and_then(|(_, forward)| forward);
+        let shown = location.remote.clone();
+        Ok(Git { fetcher, dir: dir.to_owned(), environment, shown, _agent: forward })
     }
 
     /// Where it works.
@@ -250,6 +257,28 @@ async fn read(from: Option<impl AsyncRead + Unpin>, most: u64) -> Vec<u8> {
         let _ = tokio::io::copy(&mut from, &mut tokio::io::sink()).await;
     }
     kept
+}
+
+/// The agent that ssh may ask, as a socket; keys from files get one for this while.
+fn agent(fetcher: &Fetcher, location: &Location) -> Result<Option<(PathBuf, Option<Forward>)>, BuildError> {
+    let over_http = location.url.as_ref().is_some_and(|url| matches!(url.scheme(), "http" | "https" | "git"));
+    let keys = match fetcher.request.ssh.get("default") {
+        Some(SshAgent::Agent(socket) | SshAgent::Raw(socket)) => return Ok(Some((socket.clone(), None))),
+        Some(keys @ SshAgent::Keys(_)) if !over_http => keys,
+        _ => return Ok(None),
+    };
+    let directory = fetcher.session.store.temp_dir("ssh")?;
+    let socket = directory.join("agent");
+    if socket.as_os_str().len() > MAX_SOCKET_BYTES {
+        // Best effort: the store removes what stays.
+        let _ = cooper_sys::fs::remove_tree(&directory);
+        let message = format!("the store's path is too long for a socket: {}", socket.display());
+        return Err(BuildError::new(Kind::Config, message)
+            .hint("choose a shorter --root, or give the socket of a running agent"));
+    }
+    let own = cooper_sys::fs::fstat(cooper_sys::fs::open_dir(&directory)?)?;
+    let forward = Forward::new(directory, keys.clone(), own.uid, own.gid, 0o600)?;
+    Ok(Some((socket, Some(forward))))
 }
 
 /// Host keys must be known; nothing of the user's configuration of ssh counts.

@@ -43,6 +43,10 @@ impl BuildArgs {
         let platforms = self.platforms(environment)?;
         let no_cache = self.no_cache()?;
         let (context, dockerfile) = context::resolve(self.context.as_deref(), self.file.as_deref(), stdin)?;
+        let mut ssh = secret::ssh(&self.ssh, environment).map_err(usage)?;
+        if context.is_over_ssh() {
+            secret::ssh_of_context(&mut ssh, environment);
+        }
         let request = BuildRequest {
             context,
             dockerfile,
@@ -75,7 +79,7 @@ impl BuildArgs {
                 .collect::<Result<_, _>>()
                 .map_err(usage)?,
             secrets: secret::secrets(&self.secrets, environment).map_err(usage)?,
-            ssh: secret::ssh(&self.ssh, environment).map_err(usage)?,
+            ssh,
             tags: self.tags.clone(),
             outputs,
             strict: self.strict,

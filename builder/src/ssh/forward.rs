@@ -1,38 +1,36 @@
-//! `RUN --mount=type=ssh`: an agent socket in the container that passes questions on to the client's agent.
+//! A socket for a build behind which stands what `--ssh` names: for `RUN --mount=type=ssh`, and for git.
 //!
 //! Frames are a big-endian u32 length, then a type byte and its data (draft-ietf-sshm-ssh-agent, section 3). Only
-//! listing keys and signing pass; whoever runs in a build may not add, remove or lock keys.
+//! listing keys and signing pass; whoever runs in a build may not add, remove or lock keys. A raw socket has no frames.
 
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cooper_sys::fs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 
+use super::SshAgent;
+use super::keyring::{FAILURE, LIST, SIGN};
 use crate::error::{BuildError, Kind};
 use crate::task::{self, Task};
 
-/// SSH_AGENTC_REQUEST_IDENTITIES and SSH_AGENTC_SIGN_REQUEST.
-const ALLOWED: [u8; 2] = [11, 13];
-/// A whole SSH_AGENT_FAILURE frame.
-const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
 /// Frames above this are refused, as OpenSSH's agent does.
 const MAX_FRAME_BYTES: u32 = 256 << 10;
 
 /// A listening socket; it ends with this value.
 #[derive(Debug)]
-pub struct AgentForward {
+pub struct Forward {
     socket: OwnedFd,
     directory: PathBuf,
     _server: Task<()>,
 }
 
-impl AgentForward {
+impl Forward {
     /// Listens in `directory`, which is removed with this value. Owner and mode are those that the mount asks for.
     pub fn new(
         directory: PathBuf,
-        agent: PathBuf,
+        agent: SshAgent,
         uid: u32,
         gid: u32,
         mode: u32,
@@ -48,7 +46,7 @@ impl AgentForward {
         fs::chmod_at(&dir, "agent", mode)?;
         let socket = fs::open_at(&dir, "agent", fs::OFlags::PATH)?;
         let server = task::spawn(serve(listener, agent));
-        Ok(AgentForward { socket, directory, _server: server })
+        Ok(Forward { socket, directory, _server: server })
     }
 
     /// A handle of the socket, to be mounted.
@@ -59,14 +57,14 @@ impl AgentForward {
     }
 }
 
-impl Drop for AgentForward {
+impl Drop for Forward {
     fn drop(&mut self) {
         // What stays is found and removed when the store is opened next.
         let _ = fs::remove_tree(&self.directory);
     }
 }
 
-async fn serve(listener: UnixListener, agent: PathBuf) {
+async fn serve(listener: UnixListener, agent: SshAgent) {
     let mut connections: Vec<Task<()>> = Vec::new();
     while let Ok((client, _)) = listener.accept().await {
         connections.retain(|c| !c.is_finished());
@@ -78,16 +76,28 @@ async fn serve(listener: UnixListener, agent: PathBuf) {
     }
 }
 
-async fn converse(mut client: UnixStream, agent: &Path) -> std::io::Result<()> {
-    let mut agent = UnixStream::connect(agent).await?;
+async fn converse(mut client: UnixStream, agent: &SshAgent) -> std::io::Result<()> {
+    let mut socket = match agent {
+        SshAgent::Agent(path) | SshAgent::Raw(path) => Some(UnixStream::connect(path).await?),
+        SshAgent::Keys(_) => None,
+    };
+    if let (SshAgent::Raw(_), Some(socket)) = (agent, &mut socket) {
+        tokio::io::copy_bidirectional(&mut client, socket).await?;
+        return Ok(());
+    }
     while let Some(question) = frame(&mut client).await? {
-        if question.first().is_some_and(|kind| ALLOWED.contains(kind)) {
-            send(&mut agent, &question).await?;
-            let Some(answer) = frame(&mut agent).await? else { return Ok(()) };
-            send(&mut client, &answer).await?;
-        } else {
-            client.write_all(&FAILURE).await?;
-        }
+        let allowed = question.first().is_some_and(|kind| [LIST, SIGN].contains(kind));
+        let answer = match (agent, &mut socket) {
+            _ if !allowed => vec![FAILURE],
+            (SshAgent::Keys(keyring), _) => keyring.answer(&question),
+            (_, Some(socket)) => {
+                send(socket, &question).await?;
+                let Some(answer) = frame(socket).await? else { return Ok(()) };
+                answer
+            }
+            (_, None) => return Ok(()),
+        };
+        send(&mut client, &answer).await?;
     }
     Ok(())
 }
@@ -137,7 +147,8 @@ mod tests {
         std::fs::create_dir(&directory).unwrap();
         // Our own ids: the test need not be root.
         let own = cooper_sys::fs::fstat(cooper_sys::fs::open_dir(&directory).unwrap()).unwrap();
-        let forward = AgentForward::new(directory.clone(), agent, own.uid, own.gid, 0o600).unwrap();
+        let forward =
+            Forward::new(directory.clone(), SshAgent::Agent(agent), own.uid, own.gid, 0o600).unwrap();
         let mut client = UnixStream::connect(directory.join("agent")).await.unwrap();
         // List; add a key (17); remove all (19); lock (22); sign.
         for (kind, answer) in [(11, 12), (17, 5), (19, 5), (22, 5), (13, 12)] {
