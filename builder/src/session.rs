@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use cooper_registry_client::{Client, Credentials};
+use cooper_registry_client::{Client, Credentials, Hosts};
 use cooper_snapshotter::Store;
 use tokio::sync::Semaphore;
 
@@ -83,7 +83,12 @@ impl Session {
 impl Inner {
     /// The registry client, made at first use: an all-cached build never needs it.
     pub fn client(&self) -> &Client {
-        let make = || Client::builder().credentials(Credentials::from_environment()).build();
+        let make = || {
+            Client::builder()
+                .credentials(Credentials::from_environment())
+                .hosts(Hosts::from_environment())
+                .build()
+        };
         self.client.get_or_init(make)
     }
 }

@@ -4,20 +4,24 @@
 //! get an answer that is not a passing failure. Only uploads, whose bodies are streams, send by
 //! themselves. Locks: short std mutexes round maps; none is held while anything waits.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use cooper_oci::Reference;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use url::Url;
 
 use crate::auth::{Authenticator, Authorization, Learned, Means, Need, Scopes};
+use crate::circuit::Circuits;
 use crate::endpoint::Endpoint;
 use crate::error::{Answer, Error, Result, Target};
+use crate::hosts::Hosts;
 use crate::limits::Limits;
+use crate::notice::Notices;
 use crate::retry::{Attempts, Failure, Pacer, RetryPolicy, Sleeper, retry_after};
 use crate::transport::{Lane, Outgoing, Reply, Transport};
 
@@ -29,7 +33,17 @@ pub(crate) struct Inner {
     pub(crate) policy: RetryPolicy,
     pub(crate) sleeper: Arc<dyn Sleeper>,
     pub(crate) pacer: Pacer,
+    /// Registries that are spoken to without TLS.
     pub(crate) insecure: Vec<String>,
+    /// Registries whose certificates are not checked.
+    pub(crate) unverified: Vec<String>,
+    /// Registries that are reached by a socket file.
+    pub(crate) sockets: BTreeMap<String, PathBuf>,
+    pub(crate) hosts: Hosts,
+    /// Whether hosts speak TLS, as far as it was asked.
+    pub(crate) greeted: Mutex<HashMap<String, Arc<OnceCell<bool>>>>,
+    pub(crate) notices: Notices,
+    pub(crate) circuits: Circuits,
     pub(crate) slots: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// Held while a blob is pushed: a second push of it waits, and then finds it.
     pub(crate) pushes: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -64,6 +78,15 @@ impl<'a> Call<'a> {
         self.url.origin() == self.endpoint.base.origin()
     }
 
+    /// Its headers, and those that the settings of its registry add.
+    pub(crate) fn all_headers(&self) -> HeaderMap {
+        let mut headers = self.headers.clone();
+        if self.is_home() {
+            headers.extend(self.endpoint.headers.clone());
+        }
+        headers
+    }
+
     /// Sends `Content-Length: 0`, without which some servers refuse a POST or PUT.
     pub(crate) fn empty_body(&mut self) {
         self.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -75,8 +98,9 @@ impl<'a> Call<'a> {
 pub(crate) const MAX_CHALLENGES: u32 = 2;
 
 impl Inner {
-    pub(crate) fn attempts(&self) -> Attempts<'_> {
-        Attempts::new(&self.policy, self.sleeper.as_ref())
+    /// The tries of something at an endpoint.
+    pub(crate) fn attempts(&self, endpoint: &Endpoint) -> Attempts<'_> {
+        Attempts::new(&self.policy, self.sleeper.as_ref()).at(endpoint, &self.circuits, &self.notices)
     }
 
     fn means(&self) -> Means<'_> {
@@ -135,7 +159,12 @@ impl Inner {
 
     /// Sends a request until there is an answer that trying again would not change.
     pub(crate) async fn call(&self, call: &Call<'_>) -> Result<Reply> {
-        let mut attempts = self.attempts();
+        // Boxed, as it is the largest part of every operation.
+        Box::pin(self.tries(call)).await
+    }
+
+    async fn tries(&self, call: &Call<'_>) -> Result<Reply> {
+        let mut attempts = self.attempts(call.endpoint);
         let mut challenges = 0;
         let mut learned: Option<Authorization> = None;
         loop {
@@ -144,7 +173,7 @@ impl Inner {
                 Some(authorization) => Some(authorization),
                 None => self.authorization(call).await?,
             };
-            let mut headers = call.headers.clone();
+            let mut headers = call.all_headers();
             if let Some((media_type, _)) = &call.body {
                 headers.insert(CONTENT_TYPE, media_type.clone());
             }
@@ -176,7 +205,9 @@ impl Inner {
                 }
                 continue;
             }
+            self.notices.warnings(&call.endpoint.registry, reply.response.headers());
             let Some(failure) = Failure::of_answer(status, reply.response.headers()) else {
+                self.circuits.close(&call.endpoint.origin());
                 return Ok(reply);
             };
             let error = self.refuse(call.target, reply).await;
@@ -194,7 +225,7 @@ impl Inner {
         what: &'static str,
         limit: u64,
     ) -> Result<(HeaderMap, Bytes)> {
-        let mut attempts = self.attempts();
+        let mut attempts = self.attempts(call.endpoint);
         loop {
             let reply = self.call(call).await?;
             if reply.response.status() != StatusCode::OK {

@@ -3,8 +3,10 @@
 //! A client is cheap to clone: clones share connections, tokens and limits. Its operations are in the
 //! modules of their subjects (`manifest`, `pull`, `push`, `tags`).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use cooper_oci::Digest;
@@ -13,9 +15,11 @@ use reqwest::{Certificate, Method};
 use crate::auth::{Authenticator, Credential, Credentials, Scopes};
 use crate::call::{Call, Inner};
 use crate::cancel::Cancel;
-use crate::endpoint::Endpoint;
+use crate::circuit::Circuits;
 use crate::error::{Error, Result, Target};
+use crate::hosts::Hosts;
 use crate::limits::Limits;
+use crate::notice::{NoticeObserver, Notices};
 use crate::progress::{Direction, Observer, Progress};
 use crate::retry::{Pacer, RetryPolicy, Sleeper, TokioSleeper};
 use crate::transport::Transport;
@@ -33,6 +37,10 @@ pub struct ClientBuilder {
     credentials: Credentials,
     user_agent: String,
     insecure: Vec<String>,
+    unverified: Vec<String>,
+    sockets: BTreeMap<String, PathBuf>,
+    hosts: Hosts,
+    notices: Option<NoticeObserver>,
     trusted_services: Vec<String>,
     allow_plaintext: bool,
     roots: Vec<Certificate>,
@@ -47,6 +55,10 @@ impl Default for ClientBuilder {
             credentials: Credentials::anonymous(),
             user_agent: concat!("cooper/", env!("CARGO_PKG_VERSION")).to_owned(),
             insecure: Vec::new(),
+            unverified: Vec::new(),
+            sockets: BTreeMap::new(),
+            hosts: Hosts::none(),
+            notices: None,
             trusted_services: Vec::new(),
             allow_plaintext: false,
             roots: Vec::new(),
@@ -76,7 +88,42 @@ impl ClientBuilder {
         self
     }
 
-    /// Uses plain HTTP for a registry (`host[:port]`), as is done for loopback addresses anyway.
+    /// Where registries are: mirrors, certificates; by default each is where its name says.
+    ///
+    /// ```no_run
+    /// use cooper_registry_client::{Client, Credentials, Hosts};
+    ///
+    /// let client = Client::builder()
+    ///     .credentials(Credentials::from_environment())
+    ///     .hosts(Hosts::from_environment())
+    ///     .build();
+    /// ```
+    pub fn hosts(mut self, hosts: Hosts) -> Self {
+        self.hosts = hosts;
+        self
+    }
+
+    /// Told of what is worth knowing while an operation goes on.
+    pub fn on_notice(mut self, observer: NoticeObserver) -> Self {
+        self.notices = Some(observer);
+        self
+    }
+
+    /// Reaches a registry (`host[:port]`) by a socket file, with plain HTTP.
+    pub fn unix_socket(mut self, registry: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.sockets.insert(registry.into(), path.into());
+        self
+    }
+
+    /// Takes any certificate of a registry (`host[:port]`). It holds for nothing else: not for its token
+    /// service, nor for what it redirects to.
+    pub fn skip_verify(mut self, registry: impl Into<String>) -> Self {
+        self.unverified.push(registry.into());
+        self
+    }
+
+    /// Uses plain HTTP for a registry (`host[:port]`). Loopback addresses need this not: they are asked whether
+    /// they speak TLS.
     pub fn insecure(mut self, registry: impl Into<String>) -> Self {
         self.insecure.push(registry.into());
         self
@@ -131,6 +178,12 @@ impl ClientBuilder {
             sleeper: self.sleeper,
             pacer: Pacer::default(),
             insecure: self.insecure,
+            unverified: self.unverified,
+            sockets: self.sockets,
+            hosts: self.hosts,
+            greeted: Mutex::default(),
+            notices: Notices::new(self.notices),
+            circuits: Circuits::default(),
             slots: Mutex::default(),
             pushes: Mutex::default(),
         };
@@ -162,18 +215,17 @@ impl Client {
 
     /// Asks a registry whether it lets us in at all.
     pub async fn ping(&self, registry: &str) -> Result<()> {
-        let endpoint = self.endpoint(registry)?;
         let target = Target { registry: registry.to_owned(), ..Target::default() };
-        let call = Call::new(&endpoint, &target, Scopes::none(), Method::GET, endpoint.url(""));
-        let reply = self.unless_cancelled(&target, self.inner.call(&call)).await?;
+        let work = async {
+            let endpoint = self.endpoint(registry).await?;
+            let call = Call::new(&endpoint, &target, Scopes::none(), Method::GET, endpoint.api(""));
+            self.inner.call(&call).await
+        };
+        let reply = self.unless_cancelled(&target, work).await?;
         if reply.response.status().is_success() {
             return Ok(());
         }
         Err(self.inner.refuse(&target, reply).await)
-    }
-
-    pub(crate) fn endpoint(&self, registry: &str) -> Result<Endpoint> {
-        Endpoint::new(registry, &self.inner.insecure)
     }
 
     pub(crate) fn observe(&self, direction: Direction, digest: &Digest, done: u64, total: u64) {

@@ -12,6 +12,7 @@ use cooper_oci::Digest;
 use serde::Deserialize;
 
 use crate::auth::CredentialError;
+use crate::hosts::HostsError;
 
 /// Shorthand for results of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -150,8 +151,65 @@ pub enum ErrorKind {
     TooLarge,
     /// The caller's sink or source failed.
     Local,
+    /// The settings of this machine.
+    Config,
     /// The caller cancelled.
     Cancelled,
+}
+
+impl ErrorKind {
+    /// A short name that stays the same, for programs: `auth`, `denied`, `not-found`, …
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auth => "auth",
+            Self::Denied => "denied",
+            Self::NotFound => "not-found",
+            Self::Network => "network",
+            Self::RateLimited => "rate-limited",
+            Self::Protocol => "protocol",
+            Self::DigestMismatch => "digest-mismatch",
+            Self::TooLarge => "too-large",
+            Self::Local => "local",
+            Self::Config => "config",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// An exit code that tells the kinds apart, out of the range that shells and `sysexits` leave to programs.
+    ///
+    /// | code | kind |
+    /// |---|---|
+    /// | 31 | auth |
+    /// | 32 | denied |
+    /// | 33 | not-found |
+    /// | 34 | network |
+    /// | 35 | rate-limited |
+    /// | 36 | protocol |
+    /// | 37 | digest-mismatch |
+    /// | 38 | too-large |
+    /// | 39 | local |
+    /// | 78 | config |
+    /// | 130 | cancelled |
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Auth => 31,
+            Self::Denied => 32,
+            Self::NotFound => 33,
+            Self::Network => 34,
+            Self::RateLimited => 35,
+            Self::Protocol => 36,
+            Self::DigestMismatch => 37,
+            Self::TooLarge => 38,
+            Self::Local => 39,
+            Self::Config => 78,
+            Self::Cancelled => 130,
+        }
+    }
+
+    /// Whether the same request may do later, without anything being changed.
+    pub fn may_pass(self) -> bool {
+        matches!(self, Self::Network | Self::RateLimited)
+    }
 }
 
 /// An error of the registry client.
@@ -273,6 +331,17 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The settings of this machine forbid it, or cannot be used.
+    #[error(transparent)]
+    Hosts(#[from] HostsError),
+    /// The registry failed, and so had its mirrors.
+    #[error("{source} (tried before: {})", mirrors.join("; "))]
+    Mirrored {
+        /// The mirrors, each with what was wrong.
+        mirrors: Vec<String>,
+        /// The registry's failure.
+        source: Box<Error>,
+    },
     /// The caller cancelled.
     #[error("{target}: cancelled")]
     Cancelled {
@@ -300,6 +369,8 @@ impl Error {
             Self::DigestMismatch { .. } | Self::SizeMismatch { .. } => ErrorKind::DigestMismatch,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::Local { .. } => ErrorKind::Local,
+            Self::Hosts(_) => ErrorKind::Config,
+            Self::Mirrored { source, .. } => source.kind(),
             Self::Cancelled { .. } => ErrorKind::Cancelled,
         }
     }
@@ -311,6 +382,7 @@ impl Error {
             | Self::NotFound { answer, .. }
             | Self::RateLimited { answer, .. }
             | Self::Status { answer, .. } => Some(answer),
+            Self::Mirrored { source, .. } => source.answer(),
             _ => None,
         }
     }

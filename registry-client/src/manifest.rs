@@ -11,7 +11,9 @@ use reqwest::{Method, StatusCode};
 use crate::auth::Scopes;
 use crate::call::{Call, target_of};
 use crate::client::Client;
-use crate::error::{Error, Result, Target};
+use crate::endpoint::Endpoint;
+use crate::error::{Error, ErrorKind, Result, Target};
+use crate::hosts::Access;
 use crate::manifest_check::{bare_type, check, is_known};
 
 pub(crate) const DIGEST_HEADER: &str = "docker-content-digest";
@@ -65,46 +67,46 @@ impl Client {
     /// is the registry's claim until the manifest is fetched by it.
     pub async fn head_manifest(&self, reference: &Reference) -> Result<Option<Descriptor>> {
         let target = target_of(reference, identifier(reference));
-        self.unless_cancelled(&target, self.head_manifest_inner(reference, &target)).await
+        let expected = reference.digest.as_ref();
+        let (client, what) = (self, &target);
+        let work = self.across(reference, access_to(reference), &target, |endpoint| async move {
+            client.head_at(&endpoint, what, expected).await
+        });
+        match self.unless_cancelled(&target, work).await {
+            Ok(descriptor) => Ok(Some(descriptor)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    pub(crate) async fn head_manifest_inner(
+    /// A manifest's descriptor at one place; what is not there is an error.
+    pub(crate) async fn head_at(
         &self,
-        reference: &Reference,
+        endpoint: &Endpoint,
         target: &Target,
-    ) -> Result<Option<Descriptor>> {
-        let endpoint = self.endpoint(&reference.registry)?;
-        let url = endpoint.url(&format!("{}/manifests/{}", reference.repository, target.object));
-        let mut call = Call::new(&endpoint, target, Scopes::pull(&reference.repository), Method::HEAD, url);
+        expected: Option<&Digest>,
+    ) -> Result<Descriptor> {
+        let url = endpoint.url(&format!("manifests/{}", target.object));
+        let mut call = Call::new(endpoint, target, Scopes::pull(&endpoint.repository), Method::HEAD, url);
         call.headers = accept();
         let reply = self.inner.call(&call).await?;
         match reply.response.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
-            _ => return self.by_get(reference, target).await,
+            StatusCode::NOT_FOUND => return Err(self.inner.refuse(target, reply).await),
+            _ => return Ok(self.get_at(endpoint, target, expected).await?.descriptor),
         }
         let headers = reply.response.headers();
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-        let digest = match &reference.digest {
+        let digest = match expected {
             Some(digest) => Some(digest.clone()),
             None => text(DIGEST_HEADER).and_then(|d| d.parse().ok()),
         };
         let size = text("content-length").and_then(|n| n.parse::<u64>().ok()).filter(|n| *n > 0);
         let media_type = text("content-type").map(bare_type).filter(|t| is_known(t));
         match (digest, size, media_type) {
-            (Some(digest), Some(size), Some(media_type)) => {
-                Ok(Some(Descriptor::new(media_type, digest, size)))
-            }
+            (Some(digest), Some(size), Some(media_type)) => Ok(Descriptor::new(media_type, digest, size)),
             // Many registries leave something out of HEAD.
-            _ => self.by_get(reference, target).await,
-        }
-    }
-
-    async fn by_get(&self, reference: &Reference, target: &Target) -> Result<Option<Descriptor>> {
-        match self.get_manifest(reference, target, reference.digest.as_ref()).await {
-            Ok(manifest) => Ok(Some(manifest.descriptor)),
-            Err(Error::NotFound { .. }) => Ok(None),
-            Err(error) => Err(error),
+            _ => Ok(self.get_at(endpoint, target, expected).await?.descriptor),
         }
     }
 
@@ -114,14 +116,31 @@ impl Client {
         target: &Target,
         expected: Option<&Digest>,
     ) -> Result<ResolvedManifest> {
-        let endpoint = self.endpoint(&reference.registry)?;
-        let url = endpoint.url(&format!("{}/manifests/{}", reference.repository, target.object));
-        let mut call = Call::new(&endpoint, target, Scopes::pull(&reference.repository), Method::GET, url);
+        let access = if expected.is_some() { Access::Pull } else { Access::Resolve };
+        self.across(reference, access, target, |endpoint| async move {
+            self.get_at(&endpoint, target, expected).await
+        })
+        .await
+    }
+
+    async fn get_at(
+        &self,
+        endpoint: &Endpoint,
+        target: &Target,
+        expected: Option<&Digest>,
+    ) -> Result<ResolvedManifest> {
+        let url = endpoint.url(&format!("manifests/{}", target.object));
+        let mut call = Call::new(endpoint, target, Scopes::pull(&endpoint.repository), Method::GET, url);
         call.headers = accept();
         let limits = &self.inner.limits;
         let (headers, bytes) = self.inner.fetch(&call, "manifest", limits.manifest_bytes).await?;
         check(target, &headers, bytes, expected, limits.manifest_entries)
     }
+}
+
+/// What a digest names is got by it; a tag has to be resolved first.
+fn access_to(reference: &Reference) -> Access {
+    if reference.digest.is_some() { Access::Pull } else { Access::Resolve }
 }
 
 /// Digest, else tag, else `latest`.

@@ -81,14 +81,14 @@ impl Client {
         target: &Target,
         outbound: Outbound<'_>,
     ) -> Result<bool> {
-        let endpoint = self.endpoint(&reference.registry)?;
-        let url = endpoint.url(&format!("{}/manifests/{}", reference.repository, target.object));
-        let mut call = Call::new(&endpoint, target, Scopes::push(&reference.repository), Method::PUT, url);
+        let endpoint = self.upstream(reference).await?;
+        let url = endpoint.url(&format!("manifests/{}", target.object));
+        let mut call = Call::new(&endpoint, target, Scopes::push(&endpoint.repository), Method::PUT, url);
         let media_type = HeaderValue::try_from(outbound.media_type)
             .map_err(|_| Error::protocol(target, "not a media type"))?;
         call.body = Some((media_type, outbound.bytes));
         call.headers.extend(outbound.if_match.map(|tag| (IF_MATCH, tag)));
-        let mut attempts = self.inner.attempts();
+        let mut attempts = self.inner.attempts(&endpoint);
         loop {
             let reply = self.inner.call(&call).await?;
             let status = reply.response.status();
@@ -106,9 +106,8 @@ impl Client {
                 }
             } else if matches!(status.as_u16(), 400 | 409 | 412) {
                 // An immutable tag that already is what we want it to be is no failure.
-                let tagged = Reference { digest: None, ..reference.clone() };
-                let there = self.head_manifest_inner(&tagged, target).await;
-                if there.is_ok_and(|d| d.is_some_and(|d| d.digest == *outbound.digest)) {
+                let there = self.head_at(&endpoint, target, None).await;
+                if there.is_ok_and(|d| d.digest == *outbound.digest) {
                     return Ok(false);
                 }
             }
@@ -119,10 +118,14 @@ impl Client {
     /// Deletes a manifest by digest, or a tag where the registry can; `false` if it was not there.
     pub async fn delete_manifest(&self, reference: &Reference) -> Result<bool> {
         let target = target_of(reference, identifier(reference));
-        let endpoint = self.endpoint(&reference.registry)?;
-        let url = endpoint.url(&format!("{}/manifests/{}", reference.repository, target.object));
-        let call = Call::new(&endpoint, &target, Scopes::delete(&reference.repository), Method::DELETE, url);
-        let reply = self.unless_cancelled(&target, self.inner.call(&call)).await?;
+        let work = async {
+            let endpoint = self.upstream(reference).await?;
+            let url = endpoint.url(&format!("manifests/{}", target.object));
+            let scopes = Scopes::delete(&endpoint.repository);
+            let call = Call::new(&endpoint, &target, scopes, Method::DELETE, url);
+            self.inner.call(&call).await
+        };
+        let reply = self.unless_cancelled(&target, work).await?;
         match reply.response.status().as_u16() {
             200..=299 => Ok(true),
             404 => Ok(false),

@@ -16,6 +16,8 @@ use crate::call::{Call, target_of};
 use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Target};
+use crate::hosts::Access;
+use crate::places::Fallen;
 use crate::progress::Direction;
 use crate::retry::Failure;
 use crate::sink::BlobSink;
@@ -31,17 +33,35 @@ impl Client {
         sink: &mut S,
     ) -> Result<()> {
         let target = target_of(reference, &descriptor.digest);
-        let endpoint = self.endpoint(&reference.registry)?;
-        let pull = Pull {
-            client: self,
-            endpoint: &endpoint,
-            target: &target,
-            descriptor,
-            hasher: descriptor.digest.hasher(),
-            offset: 0,
-            ranges: true,
-        };
-        self.unless_cancelled(&target, pull.run(sink)).await
+        self.unless_cancelled(&target, self.pull_across(reference, descriptor, &target, sink)).await
+    }
+
+    /// Asks one place after the other.
+    async fn pull_across<S: BlobSink + ?Sized>(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        target: &Target,
+        sink: &mut S,
+    ) -> Result<()> {
+        let endpoints = self.endpoints(reference, Access::Pull).await?;
+        let mut fallen = Fallen::new(self, target);
+        for (n, endpoint) in endpoints.iter().enumerate() {
+            let hasher = descriptor.digest.hasher();
+            let mut pull =
+                Pull { client: self, endpoint, target, descriptor, hasher, offset: 0, ranges: true };
+            let Err(error) = pull.run(sink).await else { return Ok(()) };
+            if pull.offset > 0 && n + 1 < endpoints.len() {
+                // The next place begins again: what a mirror gave may be what is wrong.
+                match sink.restart().await {
+                    Ok(()) => {}
+                    Err(e) if e.kind() == std::io::ErrorKind::Unsupported => return Err(error),
+                    Err(e) => return Err(Error::local(target, "cannot begin again", e)),
+                }
+            }
+            fallen.through(&endpoints, n, error)?;
+        }
+        Err(Error::protocol(target, "no place is set up for this registry"))
     }
 
     /// A whole blob in memory, such as a config; at most [`crate::Limits::config_bytes`].
@@ -56,13 +76,16 @@ impl Client {
         Ok(bytes.into())
     }
 
-    /// Whether a repository has a blob.
+    /// Whether a repository has a blob, at the registry itself.
     pub async fn blob_exists(&self, reference: &Reference, digest: &Digest) -> Result<bool> {
         let target = target_of(reference, digest);
-        let endpoint = self.endpoint(&reference.registry)?;
-        let url = endpoint.url(&format!("{}/blobs/{digest}", reference.repository));
-        let call = Call::new(&endpoint, &target, Scopes::pull(&reference.repository), Method::HEAD, url);
-        let reply = self.unless_cancelled(&target, self.inner.call(&call)).await?;
+        let work = async {
+            let endpoint = self.upstream(reference).await?;
+            let url = endpoint.url(&format!("blobs/{digest}"));
+            let call = Call::new(&endpoint, &target, Scopes::pull(&endpoint.repository), Method::HEAD, url);
+            self.inner.call(&call).await
+        };
+        let reply = self.unless_cancelled(&target, work).await?;
         match reply.response.status().as_u16() {
             200..=299 => Ok(true),
             404 => Ok(false),
@@ -90,14 +113,14 @@ enum End {
 }
 
 impl Pull<'_> {
-    async fn run<S: BlobSink + ?Sized>(mut self, sink: &mut S) -> Result<()> {
+    async fn run<S: BlobSink + ?Sized>(&mut self, sink: &mut S) -> Result<()> {
         if let Some(data) = self.embedded()? {
             self.accept(data, sink).await?;
             return self.finish(sink).await;
         }
         let slot = self.client.inner.slot(self.endpoint);
         let _permit = slot.acquire().await.map_err(|_| Error::stalled(self.target, "no transfer slot"))?;
-        let mut attempts = self.client.inner.attempts();
+        let mut attempts = self.client.inner.attempts(self.endpoint);
         let mut second = false;
         loop {
             let before = self.offset;
@@ -171,9 +194,9 @@ impl Pull<'_> {
     /// One request and its body.
     async fn transfer<S: BlobSink + ?Sized>(&mut self, sink: &mut S) -> Result<End> {
         let inner = &self.client.inner;
-        let repository = &self.target.repository;
-        let url = self.endpoint.url(&format!("{repository}/blobs/{}", self.descriptor.digest));
-        let mut call = Call::new(self.endpoint, self.target, Scopes::pull(repository), Method::GET, url);
+        let url = self.endpoint.url(&format!("blobs/{}", self.descriptor.digest));
+        let scopes = Scopes::pull(&self.endpoint.repository);
+        let mut call = Call::new(self.endpoint, self.target, scopes, Method::GET, url);
         call.lane = Lane::Bulk;
         call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if self.offset > 0 && self.ranges {

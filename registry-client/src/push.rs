@@ -66,7 +66,7 @@ impl Client {
         options: &PushOptions,
     ) -> Result<Pushed> {
         let target = target_of(reference, &descriptor.digest);
-        let endpoint = self.endpoint(&reference.registry)?;
+        let endpoint = self.upstream(reference).await?;
         let open = Mutex::new(None);
         let push = Push { client: self, endpoint: &endpoint, target: &target, open: &open };
         let result = self.unless_cancelled(&target, push.run(descriptor, source, options)).await;
@@ -79,7 +79,7 @@ impl Client {
     /// Asks a registry to take a blob from another of its repositories; `false` if it will not.
     pub async fn mount_blob(&self, reference: &Reference, digest: &Digest, from: &str) -> Result<bool> {
         let target = target_of(reference, digest);
-        let endpoint = self.endpoint(&reference.registry)?;
+        let endpoint = self.upstream(reference).await?;
         let open = Mutex::new(None);
         let push = Push { client: self, endpoint: &endpoint, target: &target, open: &open };
         let mounted = self.unless_cancelled(&target, push.mount(digest, from)).await?;
@@ -109,7 +109,7 @@ impl Push<'_> {
             return Ok(Pushed::Existed);
         }
         let mut session = None;
-        for from in options.mount_from.iter().filter(|from| **from != self.target.repository) {
+        for from in options.mount_from.iter().filter(|from| **from != self.endpoint.repository) {
             match self.mount(&descriptor.digest, from).await? {
                 Mount::Done => return Ok(Pushed::Mounted { from: from.clone() }),
                 Mount::Opened(opened) => {
@@ -126,8 +126,8 @@ impl Push<'_> {
     }
 
     async fn exists(&self, digest: &Digest) -> Result<bool> {
-        let url = self.endpoint.url(&format!("{}/blobs/{digest}", self.target.repository));
-        let scopes = Scopes::push(&self.target.repository);
+        let url = self.endpoint.url(&format!("blobs/{digest}"));
+        let scopes = Scopes::push(&self.endpoint.repository);
         let call = Call::new(self.endpoint, self.target, scopes, Method::HEAD, url);
         match self.client.inner.call(&call).await {
             Ok(reply) => Ok(reply.response.status() == StatusCode::OK),
@@ -138,9 +138,9 @@ impl Push<'_> {
     }
 
     async fn mount(&self, digest: &Digest, from: &str) -> Result<Mount> {
-        let mut url = self.endpoint.url(&format!("{}/blobs/uploads/", self.target.repository));
+        let mut url = self.endpoint.url("blobs/uploads/");
         url.query_pairs_mut().append_pair("mount", digest.as_str()).append_pair("from", from);
-        let scopes = Scopes::push(&self.target.repository).and(from, &["pull"]);
+        let scopes = Scopes::push(&self.endpoint.repository).and(from, &["pull"]);
         let mut call = Call::new(self.endpoint, self.target, scopes, Method::POST, url);
         call.empty_body();
         let reply = match self.client.inner.call(&call).await {
@@ -175,7 +175,7 @@ impl Push<'_> {
             descriptor,
             reached: AtomicU64::new(0),
         };
-        let mut attempts: Attempts<'_> = self.client.inner.attempts();
+        let mut attempts: Attempts<'_> = self.client.inner.attempts(self.endpoint);
         let mut chunk_bytes = options.chunk_bytes.filter(|n| *n > 0);
         let (mut breaks, mut chunks_refused, mut mismatches) = (0, false, 0);
         loop {

@@ -78,15 +78,15 @@ impl Client {
         subject: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Option<Vec<Descriptor>>> {
-        let endpoint = self.endpoint(&reference.registry)?;
+        let endpoint = self.upstream(reference).await?;
         let limits = &self.inner.limits;
-        let mut url = endpoint.url(&format!("{}/referrers/{subject}", reference.repository));
+        let mut url = endpoint.url(&format!("referrers/{subject}"));
         if let Some(artifact_type) = artifact_type {
             url.query_pairs_mut().append_pair("artifactType", artifact_type);
         }
         let mut found: Vec<Descriptor> = Vec::new();
         for page in 0..limits.pages {
-            let scopes = Scopes::pull(&reference.repository);
+            let scopes = Scopes::pull(&endpoint.repository);
             let call = Call::new(&endpoint, target, scopes, Method::GET, url.clone());
             let (headers, body) = match self.inner.fetch(&call, "list of referrers", limits.page_bytes).await
             {
@@ -121,9 +121,9 @@ impl Client {
     ) -> Result<Option<(Index, Option<HeaderValue>)>> {
         let tag = fallback_tag(subject);
         let target = target_of(reference, &tag);
-        let endpoint = self.endpoint(&reference.registry)?;
-        let url = endpoint.url(&format!("{}/manifests/{tag}", reference.repository));
-        let mut call = Call::new(&endpoint, &target, Scopes::pull(&reference.repository), Method::GET, url);
+        let endpoint = self.upstream(reference).await?;
+        let url = endpoint.url(&format!("manifests/{tag}"));
+        let mut call = Call::new(&endpoint, &target, Scopes::pull(&endpoint.repository), Method::GET, url);
         call.headers = accept();
         let limits = &self.inner.limits;
         let (headers, bytes) = match self.inner.fetch(&call, "list of referrers", limits.page_bytes).await {
@@ -159,7 +159,8 @@ impl Client {
         let entry = referrer(media_type, bytes, digest);
         let lock = self.inner.push_lock(&target);
         let _turn = lock.lock().await;
-        let mut attempts = self.inner.attempts();
+        let endpoint = self.upstream(reference).await?;
+        let mut attempts = self.inner.attempts(&endpoint);
         for _ in 0..MAX_WRITES {
             let (mut index, if_match) = match self.fallback_index(reference, &subject.digest).await? {
                 Some((index, _)) if index.manifests.iter().any(|d| d.digest == *digest) => return Ok(()),

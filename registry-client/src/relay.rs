@@ -13,7 +13,10 @@ use reqwest::{Method, Response, StatusCode};
 use crate::auth::Scopes;
 use crate::call::{Call, target_of};
 use crate::client::Client;
+use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Target};
+use crate::hosts::Access;
+use crate::places::Fallen;
 use crate::retry::Failure;
 use crate::source::{BlobSource, ByteStream};
 use crate::transport::{Lane, SendError};
@@ -40,6 +43,8 @@ impl BlobSource for RegistrySource {
             source: self.clone(),
             target: target_of(&self.reference, &self.descriptor.digest),
             at: offset,
+            endpoints: Vec::new(),
+            place: 0,
             answer: None,
             hasher: (offset == 0).then(|| self.descriptor.digest.hasher()),
         };
@@ -52,6 +57,9 @@ struct Reading {
     target: Target,
     /// Bytes given out so far, counted from the blob's start.
     at: u64,
+    /// Where to ask, and which of them is asked now.
+    endpoints: Vec<Endpoint>,
+    place: usize,
     answer: Option<(Response, u64)>,
     /// None if the stream did not begin at the start.
     hasher: Option<Hasher>,
@@ -68,15 +76,36 @@ impl Reading {
 
     async fn chunk(&mut self) -> Result<Option<Bytes>> {
         let client = self.source.client.clone();
+        if self.endpoints.is_empty() {
+            self.endpoints = client.endpoints(&self.source.reference, Access::Pull).await?;
+        }
+        let target = self.target.clone();
+        let mut fallen = Fallen::new(&client, &target);
+        loop {
+            let Some(endpoint) = self.endpoints.get(self.place).cloned() else {
+                return Err(Error::protocol(&self.target, "no place is set up for this registry"));
+            };
+            match self.chunk_from(&client, &endpoint).await {
+                Err(error) => {
+                    self.answer = None;
+                    fallen.through(&self.endpoints, self.place, error)?;
+                    self.place += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn chunk_from(&mut self, client: &Client, endpoint: &Endpoint) -> Result<Option<Bytes>> {
         let size = self.source.descriptor.size;
-        let mut attempts = client.inner.attempts();
+        let mut attempts = client.inner.attempts(endpoint);
         loop {
             if self.at >= size {
                 return Ok(None);
             }
             let (mut response, mut skip) = match self.answer.take() {
                 Some(answer) => answer,
-                None => self.ask(&client).await?,
+                None => self.ask(client, endpoint).await?,
             };
             let (failure, error) = match client.inner.transport.chunk(&self.target, &mut response).await {
                 Ok(Some(mut chunk)) => {
@@ -125,19 +154,18 @@ impl Reading {
     }
 
     /// Asks for the rest, and says how many bytes of the answer are known already.
-    async fn ask(&self, client: &Client) -> Result<(Response, u64)> {
+    async fn ask(&self, client: &Client, endpoint: &Endpoint) -> Result<(Response, u64)> {
         let inner = &client.inner;
-        let repository = &self.source.reference.repository;
-        let endpoint = client.endpoint(&self.source.reference.registry)?;
-        let url = endpoint.url(&format!("{repository}/blobs/{}", self.source.descriptor.digest));
-        let mut call = Call::new(&endpoint, &self.target, Scopes::pull(repository), Method::GET, url);
+        let url = endpoint.url(&format!("blobs/{}", self.source.descriptor.digest));
+        let scopes = Scopes::pull(&endpoint.repository);
+        let mut call = Call::new(endpoint, &self.target, scopes, Method::GET, url);
         call.lane = Lane::Bulk;
         call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if self.at > 0 {
             let range = HeaderValue::try_from(format!("bytes={}-", self.at));
             call.headers.extend(range.ok().map(|value| (RANGE, value)));
         }
-        let mut attempts = inner.attempts();
+        let mut attempts = inner.attempts(endpoint);
         loop {
             let reply = inner.call(&call).await?;
             let headers = reply.response.headers();

@@ -17,6 +17,10 @@ use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use tokio::time::Instant;
 
+use crate::circuit::Circuits;
+use crate::endpoint::Endpoint;
+use crate::notice::{Notice, Notices};
+
 /// How often and how long to try.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
@@ -30,6 +34,8 @@ pub struct RetryPolicy {
     pub longest_pause: Duration,
     /// The longest `Retry-After` that is waited for; a longer one is an error that tells it.
     pub longest_retry_after: Duration,
+    /// How long one request waits in all because of `Retry-After`.
+    pub retry_after_budget: Duration,
     /// The longest time without progress.
     pub no_progress: Duration,
 }
@@ -42,6 +48,7 @@ impl Default for RetryPolicy {
             first_pause: Duration::from_millis(500),
             longest_pause: Duration::from_secs(30),
             longest_retry_after: Duration::from_mins(2),
+            retry_after_budget: Duration::from_mins(5),
             no_progress: Duration::from_mins(10),
         }
     }
@@ -69,11 +76,31 @@ pub(crate) struct Attempts<'a> {
     sleeper: &'a dyn Sleeper,
     failures: u32,
     since: Instant,
+    /// How long it has waited because of `Retry-After`.
+    waited: Duration,
+    place: Option<At<'a>>,
+}
+
+/// Where the tries go.
+struct At<'a> {
+    origin: String,
+    host: String,
+    /// There are other places to ask: one more try has to do.
+    mirror: bool,
+    circuits: &'a Circuits,
+    notices: &'a Notices,
 }
 
 impl<'a> Attempts<'a> {
     pub(crate) fn new(policy: &'a RetryPolicy, sleeper: &'a dyn Sleeper) -> Self {
-        Self { policy, sleeper, failures: 0, since: Instant::now() }
+        Self { policy, sleeper, failures: 0, since: Instant::now(), waited: Duration::ZERO, place: None }
+    }
+
+    /// Says where the tries go, so that one host's failures are not waited for again and again.
+    pub(crate) fn at(mut self, endpoint: &Endpoint, circuits: &'a Circuits, notices: &'a Notices) -> Self {
+        let (origin, host, mirror) = (endpoint.origin(), endpoint.registry.clone(), endpoint.mirror);
+        self.place = Some(At { origin, host, mirror, circuits, notices });
+        self
     }
 
     /// Something was achieved: count from the start again.
@@ -85,13 +112,38 @@ impl<'a> Attempts<'a> {
     /// Pauses before the next try; `false` means to give up.
     pub(crate) async fn again(&mut self, failure: &Failure) -> bool {
         self.failures += 1;
-        let most = if failure.connecting { self.policy.max_connect_tries } else { self.policy.max_tries };
+        let mut most = if failure.connecting { self.policy.max_connect_tries } else { self.policy.max_tries };
+        if let Some(place) = &self.place {
+            if place.circuits.is_open(&place.origin) {
+                return false;
+            }
+            if place.mirror {
+                most = most.min(if failure.connecting { 1 } else { 2 });
+            }
+        }
         if self.failures >= most || self.since.elapsed() >= self.policy.no_progress {
+            if let Some(place) = &self.place
+                && self.failures > 1
+            {
+                place.circuits.open(&place.origin);
+            }
             return false;
         }
         let pause = match failure.retry_after {
-            Some(wanted) if wanted > self.policy.longest_retry_after => return false,
-            Some(wanted) => wanted,
+            Some(wanted)
+                if wanted > self.policy.longest_retry_after
+                    || self.waited + wanted > self.policy.retry_after_budget =>
+            {
+                return false;
+            }
+            Some(wanted) => {
+                self.waited += wanted;
+                if let Some(place) = &self.place {
+                    let left = self.policy.retry_after_budget.saturating_sub(self.waited);
+                    place.notices.tell(&Notice::Waiting { host: place.host.clone(), pause: wanted, left });
+                }
+                wanted
+            }
             None => self.jittered(),
         };
         self.sleeper.sleep(pause).await;

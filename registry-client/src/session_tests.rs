@@ -3,8 +3,9 @@
 use super::*;
 
 fn judged(registry: &str, text: &str) -> Result<String, &'static str> {
-    let endpoint = Endpoint::new(registry, &[]).unwrap();
-    let from = endpoint.url("a/b/blobs/uploads/");
+    let plain = crate::endpoint::names_loopback(registry);
+    let endpoint = Endpoint::new(&crate::hosts::Place::new(registry, "a/b"), plain, false).unwrap();
+    let from = endpoint.url("blobs/uploads/");
     let mut headers = HeaderMap::new();
     headers.insert(LOCATION, text.parse().unwrap());
     location(&endpoint, &from, &headers).map(|url| url.unwrap().to_string())

@@ -58,9 +58,9 @@ impl Client {
         last: Option<&str>,
         most: usize,
     ) -> Result<Vec<String>> {
-        let endpoint = self.endpoint(&reference.registry)?;
+        let endpoint = self.upstream(reference).await?;
         let limits = &self.inner.limits;
-        let mut url = endpoint.url(&format!("{}/tags/list", reference.repository));
+        let mut url = endpoint.url("tags/list");
         if most < usize::MAX {
             url.query_pairs_mut().append_pair("n", &most.min(MAX_PAGE).to_string());
         }
@@ -69,7 +69,7 @@ impl Client {
         }
         let mut tags = BTreeSet::new();
         for _ in 0..limits.pages {
-            let scopes = Scopes::pull(&reference.repository);
+            let scopes = Scopes::pull(&endpoint.repository);
             let call = Call::new(&endpoint, target, scopes, Method::GET, url.clone());
             let (headers, body) = self.inner.fetch(&call, "tag list", limits.page_bytes).await?;
             let next = next_page(&url, &headers).map_err(|what| Error::protocol(target, what))?;

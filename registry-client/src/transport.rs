@@ -6,21 +6,26 @@
 //! roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured); proxies come from the environment, but
 //! never for loopback addresses.
 
+use std::collections::HashMap;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Certificate, Client, Method, Response};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Method, Response};
 use url::{Origin, Url};
 
 use crate::auth::{is_loopback, is_public};
 use crate::error::{Error, Result, Target};
+use crate::hosts::Trust;
 use crate::limits::Limits;
 
 const MAX_REDIRECTS: usize = 10;
+/// Bytes of an answer's headers; HTTP/1.1 has such limits of its own.
+const MAX_HEADER_BYTES: u32 = 64 << 10;
 
 /// Which pool of connections to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,36 +98,116 @@ pub(crate) struct Transport {
     user_agent: String,
     roots: Vec<Certificate>,
     limits: Limits,
-    /// TLS for the API, TLS for blobs, plain, plain without proxy: built when first used, because
-    /// reading the system's certificates takes longer than a whole request to localhost.
-    clients: [OnceLock<std::result::Result<Client, String>>; 4],
+    /// Of most origins; the second is without proxy, for this machine.
+    usual: [Clients; 2],
+    /// Of origins with settings of their own.
+    own: Mutex<HashMap<String, Arc<Own>>>,
+}
+
+/// TLS for the API, TLS for blobs, plain: built when first used, because reading the system's certificates
+/// takes longer than a whole request to localhost.
+type Clients = [OnceLock<std::result::Result<Client, String>>; 3];
+
+/// An origin's own certificates or socket.
+struct Own {
+    trust: Trust,
+    socket: Option<PathBuf>,
+    clients: Clients,
+}
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    TlsApi,
+    TlsBulk,
+    Plain,
+}
+
+impl Own {
+    fn apply(&self, kind: Kind, mut builder: ClientBuilder) -> std::result::Result<ClientBuilder, String> {
+        if let Some(socket) = &self.socket {
+            builder = builder.unix_socket(socket.as_path()).no_proxy();
+        }
+        if kind == Kind::Plain {
+            return Ok(builder);
+        }
+        let read =
+            |path: &Path| std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
+        for path in &self.trust.authorities {
+            let bundle = Certificate::from_pem_bundle(&read(path)?)
+                .map_err(|_| format!("{} holds no certificates", path.display()))?;
+            if bundle.is_empty() {
+                return Err(format!("{} holds no certificates", path.display()));
+            }
+            builder = builder.tls_certs_merge(bundle);
+        }
+        if let Some((certificate, key)) = &self.trust.identity {
+            let mut pem = read(certificate)?;
+            if key != certificate {
+                pem.push(b'\n');
+                pem.extend(read(key)?);
+            }
+            let identity = Identity::from_pem(&pem).map_err(|_| {
+                format!(
+                    "{} and {} are no certificate with an unencrypted key",
+                    certificate.display(),
+                    key.display()
+                )
+            })?;
+            builder = builder.identity(identity);
+        }
+        Ok(if self.trust.skip_verify { builder.tls_danger_accept_invalid_certs(true) } else { builder })
+    }
 }
 
 impl Transport {
     pub(crate) fn new(user_agent: String, roots: Vec<Certificate>, limits: Limits) -> Self {
-        Self { user_agent, roots, limits, clients: Default::default() }
+        Self { user_agent, roots, limits, usual: Default::default(), own: Mutex::default() }
     }
 
-    fn client(&self, target: &Target, url: &Url, lane: Lane) -> Result<&Client> {
-        let index = match (url.scheme(), lane) {
-            ("https", Lane::Api) => 0,
-            ("https", Lane::Bulk) => 1,
-            _ if url.host().is_some_and(|h| is_loopback(&h)) => 3,
-            _ => 2,
+    /// Gives an origin certificates or a socket of its own. They are used for nothing else: not for its token
+    /// service, nor for what it redirects to.
+    pub(crate) fn adopt(&self, origin: &str, trust: &Trust, socket: Option<&Path>) {
+        let mut map = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |own: &Arc<Own>| own.trust == *trust && own.socket.as_deref() == socket;
+        if !map.get(origin).is_some_and(same) {
+            let (trust, socket) = (trust.clone(), socket.map(Path::to_owned));
+            map.insert(origin.to_owned(), Arc::new(Own { trust, socket, clients: Clients::default() }));
+        }
+    }
+
+    fn client(&self, target: &Target, url: &Url, lane: Lane) -> Result<Client> {
+        let own = {
+            let map = self.own.lock().unwrap_or_else(PoisonError::into_inner);
+            map.get(&url.origin().ascii_serialization()).cloned()
         };
-        let slot =
-            self.clients.get(index).and_then(|slot| slot.get_or_init(|| self.build(index)).as_ref().ok());
-        slot.ok_or_else(|| {
-            let cause = self.clients.get(index).and_then(|s| s.get()?.as_ref().err().cloned());
+        let loopback = url.host().is_some_and(|h| is_loopback(&h));
+        let kind = match (url.scheme(), lane) {
+            ("https", Lane::Api) => Kind::TlsApi,
+            ("https", Lane::Bulk) => Kind::TlsBulk,
+            _ => Kind::Plain,
+        };
+        let [proxied, direct] = &self.usual;
+        let clients = match &own {
+            Some(own) => &own.clients,
+            None if loopback => direct,
+            None => proxied,
+        };
+        let slot = match (clients, kind) {
+            ([slot, _, _], Kind::TlsApi) | ([_, slot, _], Kind::TlsBulk) | ([_, _, slot], Kind::Plain) => {
+                slot
+            }
+        };
+        slot.get_or_init(|| self.build(kind, loopback, own.as_deref())).clone().map_err(|cause| {
             Error::Network {
                 target: target.boxed(),
-                what: format!("cannot set up TLS: {}", cause.unwrap_or_default()),
+                what: format!("cannot set up the connection: {cause}"),
                 source: None,
             }
         })
     }
 
-    fn build(&self, index: usize) -> std::result::Result<Client, String> {
+    fn build(&self, kind: Kind, direct: bool, own: Option<&Own>) -> std::result::Result<Client, String> {
         // Fails if a provider is installed already, which then serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = Client::builder()
@@ -130,14 +215,20 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(self.limits.connect_timeout)
             .pool_idle_timeout(Duration::from_mins(1))
+            .http2_max_header_list_size(MAX_HEADER_BYTES)
             .referer(false)
             .retry(reqwest::retry::never());
-        builder = match index {
-            0 => builder.tls_certs_merge(self.roots.iter().cloned()),
-            1 => builder.tls_certs_merge(self.roots.iter().cloned()).http1_only(),
-            2 => builder.tls_certs_only([]).http1_only(),
-            _ => builder.tls_certs_only([]).http1_only().no_proxy(),
+        builder = match kind {
+            Kind::TlsApi => builder.tls_certs_merge(self.roots.iter().cloned()),
+            Kind::TlsBulk => builder.tls_certs_merge(self.roots.iter().cloned()).http1_only(),
+            Kind::Plain => builder.tls_certs_only([]).http1_only(),
         };
+        if direct {
+            builder = builder.no_proxy();
+        }
+        if let Some(own) = own {
+            builder = own.apply(kind, builder)?;
+        }
         builder.build().map_err(|e| {
             let cause = std::error::Error::source(&e).map(ToString::to_string);
             cause.unwrap_or_else(|| e.to_string())

@@ -54,12 +54,12 @@ enum Standing {
 
 impl Upload<'_> {
     fn call(&self, method: Method, url: Url) -> Call<'_> {
-        Call::new(self.endpoint, self.target, Scopes::push(&self.target.repository), method, url)
+        Call::new(self.endpoint, self.target, Scopes::push(&self.endpoint.repository), method, url)
     }
 
     /// Opens a session.
     pub(crate) async fn begin(&self) -> Result<Session> {
-        let url = self.endpoint.url(&format!("{}/blobs/uploads/", self.target.repository));
+        let url = self.endpoint.url("blobs/uploads/");
         let mut call = self.call(Method::POST, url);
         call.empty_body();
         let reply = self.client.inner.call(&call).await?;
@@ -194,6 +194,7 @@ impl Upload<'_> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         headers.insert(CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
         let mut call = self.call(method, url);
+        call.headers = headers;
         call.lane = Lane::Bulk;
         let mut challenges = 0;
         let mut learned = None;
@@ -207,7 +208,7 @@ impl Upload<'_> {
             let outgoing = Outgoing {
                 method: call.method.clone(),
                 url: call.url.clone(),
-                headers: headers.clone(),
+                headers: call.all_headers(),
                 authorization: authorization.as_ref().map(|a| a.bound.clone()),
                 body: Some(self.body(source, part.clone(), sent.clone()).await?),
                 lane: call.lane,
@@ -324,7 +325,7 @@ impl Client {
         target: &Target,
         session: &Session,
     ) -> Result<()> {
-        let scopes = Scopes::push(&target.repository);
+        let scopes = Scopes::push(&endpoint.repository);
         let call = Call::new(endpoint, target, scopes, Method::DELETE, session.location.clone());
         self.inner.call(&call).await.map(drop)
     }

@@ -113,7 +113,7 @@ pub struct Place {
 }
 
 impl Place {
-    fn new(host: &str, repository: &str) -> Self {
+    pub(crate) fn new(host: &str, repository: &str) -> Self {
         Self {
             host: host.to_owned(),
             scheme: None,
