@@ -13,10 +13,13 @@ use crate::advice::advise;
 use crate::assemble::finish_config;
 use crate::cancel::CancelToken;
 use crate::context::{Context, StatIndex, main_context};
+use crate::epoch;
 use crate::error::{BuildError, DockerfileText, Kind};
 use crate::event::{Event, EventSender};
 use crate::export;
 use crate::image_source::Origins;
+use crate::plan::plan_options;
+use crate::remote::Fetcher;
 use crate::request::{BuildOutcome, BuildRequest, ContextSource, DockerfileSource, Output, OutputKind};
 use crate::rootfs::Rootfs;
 use crate::session::{Inner, Session};
@@ -27,6 +30,7 @@ use crate::task;
 pub(crate) const MAX_DOCKERFILE_BYTES: u64 = 16 << 20;
 
 /// What one platform's build gives to the exporters.
+#[derive(Clone)]
 pub struct Built {
     /// The target's root filesystem.
     pub rootfs: Rootfs,
@@ -34,6 +38,8 @@ pub struct Built {
     pub config: ImageConfig,
     /// Where base layers are.
     pub origins: Origins,
+    /// `SOURCE_DATE_EPOCH`, seconds.
+    pub epoch: Option<i64>,
 }
 
 impl Session {
@@ -52,6 +58,13 @@ impl Session {
             let request = request.clone();
             task::blocking("read Dockerfile", move || read_files(&request)).await?
         };
+        let fetcher = Fetcher {
+            session: self.0.clone(),
+            request: request.clone(),
+            events: events.clone(),
+            cancel: cancel.clone(),
+            step: None,
+        };
         let dockerfile = files.dockerfile.clone();
         let with_text = |e: BuildError| e.in_dockerfile(&dockerfile);
         // Without a wish the result has the platform of its base image.
@@ -67,7 +80,10 @@ impl Session {
         let mut findings: Vec<PlanWarning> = Vec::new();
         let mut tree = None;
         for platform in platforms {
-            let planned = self.plan(&request, &files, platform, several).await?;
+            let mut options = plan_options(&request, &files, platform, several);
+            options.keyword_epoch =
+                epoch::of_keyword(&fetcher, &files, &options, main.changed).await.map_err(with_text)?;
+            let planned = self.plan(&request, &files, options).await?;
             for warning in planned.findings.iter().filter(|warning| !findings.contains(warning)) {
                 let PlanWarning { rule, message, span } = warning.clone();
                 events.send(Event::Warning { rule, message, span });
@@ -106,7 +122,8 @@ impl Session {
                 None => e,
             })?;
             let config = finish_config(&build.graph.image, &rootfs);
-            built.push(Built { rootfs, config, origins: build.origins.clone() });
+            let epoch = build.graph.image.source_date_epoch;
+            built.push(Built { rootfs, config, origins: build.origins.clone(), epoch });
         }
         let outcome = tokio::select! {
             outcome = export::run(&self.0, &request, &outputs, &built, &events) => outcome,

@@ -11,7 +11,7 @@ use crate::cancel::CancelToken;
 use crate::context::main_context;
 use crate::error::{BuildError, DockerfileText};
 use crate::event::EventSender;
-use crate::plan::Planned;
+use crate::plan::{Planned, plan_options};
 use crate::request::BuildRequest;
 use crate::session::Session;
 use crate::task;
@@ -194,7 +194,8 @@ impl Session {
         let platforms = request.platforms.iter().cloned().map(Some);
         let none = request.platforms.is_empty().then_some(None);
         for platform in platforms.chain(none) {
-            planned.push(self.plan(&request, &files, platform, several).await?);
+            planned
+                .push(self.plan(&request, &files, plan_options(&request, &files, platform, several)).await?);
         }
         Ok((files.dockerfile.clone(), planned))
     }

@@ -11,6 +11,7 @@ mod cancel;
 mod check;
 pub mod context;
 pub mod copy;
+mod epoch;
 mod error;
 pub mod event;
 mod export;

@@ -40,32 +40,41 @@ impl Planned {
     }
 }
 
+/// The request as the planner sees it, for one platform; `several` says that there are others.
+pub(crate) fn plan_options(
+    request: &BuildRequest,
+    files: &Files,
+    platform: Option<Platform>,
+    several: bool,
+) -> PlanOptions {
+    PlanOptions {
+        target: request.target.clone(),
+        build_args: request.build_args.clone(),
+        labels: request.labels.clone(),
+        platform,
+        build_platform: None,
+        named_contexts: files.named.clone(),
+        network: request.network,
+        allow_network_host: request.allow_network_host,
+        allow_insecure: request.allow_insecure,
+        no_cache: request.no_cache.clone(),
+        extra_hosts: request.extra_hosts.clone(),
+        shm_size_bytes: request.shm_size_bytes,
+        ulimits: request.ulimits.clone(),
+        multi_platform: several,
+        keyword_epoch: None,
+        dockerignore: files.ignore.clone(),
+    }
+}
+
 impl Session {
-    /// Plans the build for one platform; `several` says that there are others.
+    /// Plans the build for one platform.
     pub(crate) async fn plan(
         &self,
-        request: &Arc<BuildRequest>,
+        request: &BuildRequest,
         files: &Files,
-        platform: Option<Platform>,
-        several: bool,
+        options: PlanOptions,
     ) -> Result<Planned, BuildError> {
-        let options = PlanOptions {
-            target: request.target.clone(),
-            build_args: request.build_args.clone(),
-            labels: request.labels.clone(),
-            platform,
-            build_platform: None,
-            named_contexts: files.named.clone(),
-            network: request.network,
-            allow_network_host: request.allow_network_host,
-            allow_insecure: request.allow_insecure,
-            no_cache: request.no_cache.clone(),
-            extra_hosts: request.extra_hosts.clone(),
-            shm_size_bytes: request.shm_size_bytes,
-            ulimits: request.ulimits.clone(),
-            multi_platform: several,
-            dockerignore: files.ignore.clone(),
-        };
         let resolver = Resolver {
             session: self.0.clone(),
             runtime: tokio::runtime::Handle::current(),

@@ -216,3 +216,45 @@ fn a_broken_destination_fails_and_leaves_nothing() {
     assert!(matches!(failed.code, Some(1 | 78)), "{failed}");
     assert!(failed.stderr.contains(&file.display().to_string()), "the place is named: {failed}");
 }
+
+#[test]
+fn several_platforms_have_a_directory_each_unless_they_are_not_split() {
+    let context = Context::new("split");
+    let file = context.write(
+        "app/Dockerfile",
+        "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /only-$TARGETARCH\nCOPY amd64 /d/link\n",
+    );
+    for name in ["amd64", "arm"] {
+        context.write(&format!("app/{name}"), name);
+    }
+    let project = file.parent().unwrap().to_str().unwrap();
+    let build = |output: &str, platforms: &str| {
+        let platform = format!("--platform={platforms}");
+        context.build(["--output", output, &platform, project])
+    };
+    let both = "linux/amd64,linux/arm/v7";
+    let out = |name: &str| context.dir().join(name);
+    build(&format!("type=local,dest={}", out("split").display()), both).expect_success();
+    for name in ["linux_amd64/only-amd64", "linux_arm_v7/only-arm", "linux_arm_v7/d/link"] {
+        assert!(out("split").join(name).is_file(), "{name}");
+    }
+    let archive = out("a.tar");
+    build(&format!("type=tar,dest={}", archive.display()), both).expect_success();
+    let mut tar = program("tar");
+    let list = Output::of(tar.arg("-tf").arg(&archive)).expect_success().stdout;
+    let names: Vec<&str> = list.lines().collect();
+    let want =
+        ["linux_amd64/", "linux_amd64/d/", "linux_amd64/d/link", "linux_amd64/only-amd64", "linux_arm_v7/"];
+    assert_eq!(names[..5], want);
+    let one = format!("type=local,platform-split=true,dest={}", out("one").display());
+    build(&one, "linux/amd64").expect_success();
+    assert!(out("one/linux_amd64/only-amd64").is_file());
+    let merged = format!("type=local,platform-split=false,dest={}", out("merged").display());
+    let refused = build(&merged, both).expect_code(1);
+    let told = "cannot overwrite d/link from linux_amd64 with linux_arm_v7 when split option is disabled";
+    assert!(refused.stderr.contains(told), "{refused}");
+    assert!(!out("merged").exists());
+    context.write("app/Dockerfile", "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /only-$TARGETARCH\n");
+    build(&merged, both).expect_success();
+    assert!(out("merged/only-amd64").is_file() && out("merged/only-arm").is_file());
+}

@@ -486,6 +486,9 @@ pub struct PlanOptions {
     pub ulimits: Vec<(String, u64, u64)>,
     /// Several platforms are being built: step names carry the platform.
     pub multi_platform: bool,
+    /// The time, in Unix seconds, of what a keyword in `SOURCE_DATE_EPOCH` names; see
+    /// [`epoch_source`](crate::epoch_source). Without it such a keyword leaves the argument unset.
+    pub keyword_epoch: Option<i64>,
     /// Text and name of the main context's ignore file, for lint and hints.
     pub dockerignore: Option<(String, String)>,
 }

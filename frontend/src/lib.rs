@@ -22,4 +22,4 @@ pub mod print;
 mod remote;
 pub mod syntax;
 
-pub use plan::{Noticed, PlanError, plan, plan_and_notice};
+pub use plan::{EpochSource, Noticed, PlanError, epoch_source, plan, plan_and_notice};

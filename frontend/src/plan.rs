@@ -9,6 +9,7 @@ mod args;
 mod copy;
 mod dispatch;
 mod env;
+mod epoch;
 mod expose;
 mod gofmt;
 mod metadata;
@@ -20,6 +21,8 @@ mod signal;
 mod stages;
 #[cfg(test)]
 mod tests;
+
+pub use epoch::{EpochSource, epoch_source};
 
 use crate::ast::{Dockerfile, Span};
 use crate::error::ParseError;

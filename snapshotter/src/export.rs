@@ -27,6 +27,8 @@ use crate::tree::TreeKind;
 pub struct ExportOptions {
     /// Owner of everything, instead of the owners in the image.
     pub owner: Option<(u32, u32)>,
+    /// Time of everything in Unix seconds, instead of the times in the image.
+    pub time: Option<i64>,
 }
 
 impl Store {
@@ -66,22 +68,56 @@ impl Store {
 
     /// Writes the merged tree of a chain as one tar, without whiteouts, sorted. Returns its digest and size.
     pub fn flatten_tar(&self, chain: &Chain, sink: &mut dyn Write) -> Result<(Digest, u64)> {
-        let view = self.view(chain)?;
         let failed = |source| Error::WriteLayer { layer: "of a whole tree".to_owned(), source };
         let mut tar = Writer::new(cooper_oci::HashingWriter::new(io::BufWriter::new(sink)));
-        scan::walk(view.root(), &mut |found: &Found<'_>| {
-            let mut entry = found.entry.clone();
-            entry.opaque = false;
-            if entry.kind == TreeKind::File {
-                let mut file = File::from(found.open()?);
-                emit::append(&mut tar, &entry, Some(&mut file)).map_err(failed)
-            } else {
-                emit::append(&mut tar, &entry, None).map_err(failed)
-            }
-        })?;
+        self.flatten_into(chain, b"", None, &mut tar)?;
         let (mut sink, digest, size) = tar.finish().map_err(failed)?.finish();
         sink.flush().map_err(failed)?;
         Ok((digest, size))
+    }
+
+    /// Appends the merged tree of a chain to a tar, as [`flatten_tar`](Self::flatten_tar) does, below a directory that
+    /// exists unless its name is empty. With a time, in Unix seconds, everything has that one.
+    pub fn flatten_into<W: Write>(
+        &self,
+        chain: &Chain,
+        below: &[u8],
+        time: Option<i64>,
+        tar: &mut Writer<W>,
+    ) -> Result<()> {
+        let view = self.view(chain)?;
+        let failed = |source| Error::WriteLayer { layer: "of a whole tree".to_owned(), source };
+        let moved = |path: &[u8]| if below.is_empty() { path.to_vec() } else { [below, b"/", path].concat() };
+        scan::walk(view.root(), &mut |found: &Found<'_>| {
+            let mut entry = found.entry.clone();
+            entry.opaque = false;
+            entry.path = moved(&entry.path);
+            if entry.kind == TreeKind::HardLink {
+                entry.link = moved(&entry.link);
+            }
+            if let Some(time) = time {
+                entry.mtime = (time, 0);
+            }
+            if entry.kind == TreeKind::File {
+                let mut file = File::from(found.open()?);
+                emit::append(tar, &entry, Some(&mut file)).map_err(failed)
+            } else {
+                emit::append(tar, &entry, None).map_err(failed)
+            }
+        })
+    }
+
+    /// Paths of the merged tree of a chain that are no directories, sorted.
+    pub fn file_paths(&self, chain: &Chain) -> Result<Vec<Vec<u8>>> {
+        let view = self.view(chain)?;
+        let mut paths = Vec::new();
+        scan::walk(view.root(), &mut |found: &Found<'_>| {
+            if !matches!(found.entry.kind, TreeKind::Dir | TreeKind::Whiteout) {
+                paths.push(found.entry.path.clone());
+            }
+            Ok(())
+        })?;
+        Ok(paths)
     }
 
     /// Copies the merged tree of a chain into a directory, which is made if missing. Other files in it stay; files
@@ -156,6 +192,9 @@ impl Visitor for Exporter<'_> {
         if let Some((uid, gid)) = self.options.owner {
             (attributes.uid, attributes.gid) = (uid, gid);
         }
+        if let Some(time) = self.options.time {
+            attributes.mtime = (time, 0);
+        }
         for (key, value) in std::mem::take(&mut attributes.xattrs) {
             match fs::set_xattr_at(dir, found.name, OsStr::from_bytes(&key), &value) {
                 Err(error) if !error.is_denied() && !error.is_unsupported() => return Err(error.into()),
@@ -167,7 +206,8 @@ impl Visitor for Exporter<'_> {
 
     fn leave(&mut self, found: &Found<'_>) -> Result<()> {
         let dir = parent_dir(self.target, &found.entry.path)?;
-        fs::utimens_at(&dir, found.name, found.entry.mtime)?;
+        let time = self.options.time.map_or(found.entry.mtime, |time| (time, 0));
+        fs::utimens_at(&dir, found.name, time)?;
         Ok(())
     }
 }

@@ -17,10 +17,11 @@ use cooper_sys::fs::{self, OFlags};
 
 use crate::build::MAX_DOCKERFILE_BYTES;
 use crate::cancel::CancelToken;
+use crate::epoch;
 use crate::error::{BuildError, Kind};
 use crate::event::EventSender;
 use crate::ops::{self, http::Download};
-use crate::remote::git::Location;
+use crate::remote::git::{Location, Mtime};
 use crate::remote::{Fetcher, Scratch};
 use crate::request::{
     ARCHIVE_HEAD_BYTES, ArchiveStream, BuildRequest, ContextSource, DockerfileSource, is_archive,
@@ -35,6 +36,8 @@ use crate::task;
 pub(crate) struct Prepared {
     /// The request.
     pub request: Arc<BuildRequest>,
+    /// When the context was last changed, Unix seconds; nothing for files of the client.
+    pub changed: Option<i64>,
     _held: Option<Held>,
 }
 
@@ -69,18 +72,22 @@ pub(crate) async fn prepare(
     let fetcher = fetcher_of(&request);
     match &request.context {
         ContextSource::Empty | ContextSource::Directory(_) | ContextSource::Tree(_) => {
-            Ok(Prepared { request, _held: None })
+            Ok(Prepared { request, changed: None, _held: None })
         }
         ContextSource::Git(url) => {
-            let location = Location::parse(url)?;
+            let mut location = Location::parse(url)?;
+            if is_dated(&request) {
+                location.mtime.get_or_insert(Mtime::Commit);
+            }
             let shown = location.shown();
             let keep = location.keep_git_dir.unwrap_or_else(|| keeps_git_dir(&request));
-            let (rootfs, _) = ops::git::layer(&fetcher, &location, keep).await?;
-            of_layer(&fetcher, rootfs, shown).await
+            let (rootfs, _, seconds) = ops::git::layer(&fetcher, &location, keep).await?;
+            of_layer(&fetcher, rootfs, shown, Some(seconds)).await
         }
         ContextSource::Http(url) => {
             let download = download(&fetcher, url).await?;
-            of_download(&fetcher, download).await
+            let changed = epoch::of_download(&fetcher, &download).await?;
+            of_download(&fetcher, download, changed).await
         }
         ContextSource::Tar(stream) => {
             let stream = stream.clone();
@@ -107,19 +114,34 @@ fn keeps_git_dir(request: &BuildRequest) -> bool {
     arg.is_some_and(|(_, value)| matches!(value.as_str(), "1" | "t" | "T" | "true" | "TRUE" | "True"))
 }
 
-async fn of_layer(fetcher: &Fetcher, rootfs: Rootfs, shown: String) -> Result<Prepared, BuildError> {
+/// `--build-arg SOURCE_DATE_EPOCH` of any value: files of a repository then have the time of the commit.
+fn is_dated(request: &BuildRequest) -> bool {
+    let arg = request.build_args.iter().rev().find(|(name, _)| name == epoch::ARG);
+    arg.is_some_and(|(_, value)| !value.is_empty())
+}
+
+async fn of_layer(
+    fetcher: &Fetcher,
+    rootfs: Rootfs,
+    shown: String,
+    changed: Option<i64>,
+) -> Result<Prepared, BuildError> {
     let fetcher = fetcher.clone();
     task::blocking("open the context", move || {
         let view = fetcher.session.store.view(&rootfs.chain())?;
         let path = fs::proc_fd_path(view.root());
         let request = request_of(&fetcher.request, view.root(), path, &shown)?;
-        Ok(Prepared { request, _held: Some(Held::View(view)) })
+        Ok(Prepared { request, changed, _held: Some(Held::View(view)) })
     })
     .await
 }
 
 /// An archive is the context; any other file is the Dockerfile of an empty one.
-async fn of_download(fetcher: &Fetcher, download: Download) -> Result<Prepared, BuildError> {
+async fn of_download(
+    fetcher: &Fetcher,
+    download: Download,
+    changed: Option<i64>,
+) -> Result<Prepared, BuildError> {
     let unreadable = |e: std::io::Error| BuildError::new(Kind::Config, "cannot read a download").caused_by(e);
     let fetcher2 = fetcher.clone();
     let shown = download.shown();
@@ -139,11 +161,11 @@ async fn of_download(fetcher: &Fetcher, download: Download) -> Result<Prepared, 
             dockerfile: Some(DockerfileSource::Text(text)),
             ..(*fetcher2.request).clone()
         };
-        Ok(Err(Prepared { request: Arc::new(request), _held: None }))
+        Ok(Err(Prepared { request: Arc::new(request), changed, _held: None }))
     })
     .await?;
     match unpacked {
-        Ok(rootfs) => of_layer(fetcher, rootfs, shown).await,
+        Ok(rootfs) => of_layer(fetcher, rootfs, shown, changed).await,
         Err(prepared) => Ok(prepared),
     }
 }
@@ -183,7 +205,7 @@ fn of_stream(fetcher: &Fetcher, stream: &ArchiveStream) -> Result<Prepared, Buil
     let root = fs::open_dir(scratch.path())?;
     unpack(reader, root.as_fd(), shown)?;
     let request = request_of(&fetcher.request, root.as_fd(), scratch.path().to_owned(), shown)?;
-    Ok(Prepared { request, _held: Some(Held::Scratch(scratch)) })
+    Ok(Prepared { request, changed: None, _held: Some(Held::Scratch(scratch)) })
 }
 
 fn unpack(archive: impl Read, dest: BorrowedFd<'_>, shown: &str) -> Result<(), BuildError> {

@@ -1,6 +1,7 @@
 //! Exporters: what happens with a finished build.
 
 mod archive;
+mod clamp;
 mod engine;
 mod files;
 
@@ -25,6 +26,8 @@ pub struct Checked {
     format: LayerFormat,
     annotations: Vec<(String, String)>,
     as_directory: bool,
+    rewrite_timestamp: bool,
+    platform_split: Option<bool>,
 }
 
 /// Checks all outputs: nobody wants to learn after ten minutes that a name was misspelt.
@@ -64,6 +67,8 @@ fn check_one(output: Output, tags: &[Reference]) -> Result<Checked, BuildError> 
     };
     let mut annotations = Vec::new();
     let mut as_directory = false;
+    let mut rewrite_timestamp = false;
+    let mut platform_split = None;
     for (key, value) in &output.attributes {
         let flag = || match value.as_str() {
             "true" | "1" | "" => Ok(true),
@@ -92,6 +97,8 @@ fn check_one(output: Output, tags: &[Reference]) -> Result<Checked, BuildError> 
             "force-compression" if image_like => format.force = flag()?,
             "oci-mediatypes" if image_like => format.oci_types = flag()?,
             "tar" if matches!(kind, OutputKind::Oci | OutputKind::Docker) => as_directory = !flag()?,
+            "rewrite-timestamp" if image_like => rewrite_timestamp = flag()?,
+            "platform-split" if kind == OutputKind::Local => platform_split = Some(flag()?),
             "push" if kind == OutputKind::Image => {}
             _ if image_like && key.starts_with("annotation.") => {
                 annotations.push((key["annotation.".len()..].to_string(), value.clone()));
@@ -108,7 +115,7 @@ fn check_one(output: Output, tags: &[Reference]) -> Result<Checked, BuildError> 
     if as_directory && output.dest.is_none() {
         return Err(BuildError::user("dest is required when tar=false"));
     }
-    Ok(Checked { output, names, format, annotations, as_directory })
+    Ok(Checked { output, names, format, annotations, as_directory, rewrite_timestamp, platform_split })
 }
 
 /// Runs all outputs.
@@ -119,21 +126,30 @@ pub async fn run(
     built: &[Built],
     events: &EventSender,
 ) -> Result<BuildOutcome, BuildError> {
-    let first = built.first().ok_or_else(|| BuildError::new(Kind::Internal, "nothing was built"))?;
-    let config_digest = Digest::sha256_of(&assemble::config_bytes(&first.config)?);
     let as_index = built.len() > 1
         || request
             .build_args
             .iter()
             .any(|(n, v)| n == "BUILDKIT_MULTI_PLATFORM" && (v == "1" || v == "true"));
-    let mut outcome = BuildOutcome { config_digest, descriptor: None, names: request.tags.clone() };
+    let mut outcome =
+        BuildOutcome { config_digest: config_digest(built)?, descriptor: None, names: request.tags.clone() };
     for output in outputs {
+        let rewritten =
+            if output.rewrite_timestamp { Some(clamp::clamp(session, built, events).await?) } else { None };
+        let built = rewritten.as_deref().unwrap_or(built);
         if let Some(descriptor) = run_one(session, output, built, as_index, events).await? {
             outcome.descriptor = Some(descriptor);
+            outcome.config_digest = config_digest(built)?;
             outcome.names = output.names.iter().map(ToString::to_string).collect();
         }
     }
     Ok(outcome)
+}
+
+/// The image ID: of several platforms that of the first.
+fn config_digest(built: &[Built]) -> Result<Digest, BuildError> {
+    let first = built.first().ok_or_else(|| BuildError::new(Kind::Internal, "nothing was built"))?;
+    Ok(Digest::sha256_of(&assemble::config_bytes(&first.config)?))
 }
 
 async fn run_one(
@@ -148,7 +164,8 @@ async fn run_one(
     match kind {
         OutputKind::CacheOnly => return Ok(None),
         OutputKind::Local | OutputKind::Tar => {
-            files::export(session, built, kind, dest).await?;
+            let split = checked.platform_split.unwrap_or(as_index);
+            files::export(session, built, kind, dest, split).await?;
             return Ok(None);
         }
         OutputKind::Docker if as_index => {

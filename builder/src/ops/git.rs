@@ -26,15 +26,16 @@ use crate::task;
 pub async fn run(fetcher: &Fetcher, op: &GitOp) -> Result<(Rootfs, StepState), BuildError> {
     let location = Location::parse(&op.url)?.with_checksum(op.checksum.as_deref())?;
     let keep_git_dir = op.keep_git_dir || location.keep_git_dir == Some(true);
-    layer(fetcher, &location, keep_git_dir).await
+    let (rootfs, state, _) = layer(fetcher, &location, keep_git_dir).await?;
+    Ok((rootfs, state))
 }
 
-/// The files of a location as a layer.
+/// The files of a location as a layer, and the time of their commit in Unix seconds.
 pub async fn layer(
     fetcher: &Fetcher,
     location: &Location,
     keep_git_dir: bool,
-) -> Result<(Rootfs, StepState), BuildError> {
+) -> Result<(Rootfs, StepState, i64), BuildError> {
     // A directory above the one that counts has none.
     let keep_git_dir = keep_git_dir && location.subdir.is_empty();
     let scratch = Scratch::new(&fetcher.session.store, "git")?;
@@ -45,7 +46,7 @@ pub async fn layer(
     let key = inputs.key();
     let store = &fetcher.session.store;
     if let Some(record) = Record::find(store, &key) {
-        return Ok((rootfs_of(&record), StepState::Hit));
+        return Ok((rootfs_of(&record), StepState::Hit, record.created_seconds));
     }
     let near = record::near_name("git", &format!("{}:{}", location.shown(), location.subdir));
     let reason = record::explain(store, &near, &inputs);
@@ -55,14 +56,14 @@ pub async fn layer(
         fetcher.unless_cancelled(lock).await?
     };
     if let Some(record) = Record::find(store, &key) {
-        return Ok((rootfs_of(&record), StepState::Hit));
+        return Ok((rootfs_of(&record), StepState::Hit, record.created_seconds));
     }
     let started = Instant::now();
     let (tree, seconds) = check_out(&git, location, &resolved, keep_git_dir).await?;
     let (session, location) = (fetcher.session.clone(), location.clone());
     let rootfs = task::blocking("keep a checkout", move || {
         let store = &session.store;
-        let time = (location.mtime == Mtime::Commit).then_some((seconds, 0));
+        let time = (location.mtime == Some(Mtime::Commit)).then_some((seconds, 0));
         let root = subdirectory(&tree, &location)?;
         let active = store.prepare(&Chain::default(), &[])?;
         let (source, op) = everything();
@@ -82,7 +83,7 @@ pub async fn layer(
         Ok(rootfs_of(&record))
     })
     .await?;
-    Ok((rootfs, StepState::Miss { reason }))
+    Ok((rootfs, StepState::Miss { reason }, seconds))
 }
 
 fn inputs(location: &Location, resolved: &Resolved, keep_git_dir: bool) -> Inputs {
@@ -91,7 +92,7 @@ fn inputs(location: &Location, resolved: &Resolved, keep_git_dir: bool) -> Input
     inputs.add("commit", &resolved.commit);
     inputs.add("subdir", &location.subdir);
     inputs.add("submodules", location.submodules.to_string());
-    inputs.add("mtime", if location.mtime == Mtime::Commit { "commit" } else { "checkout" });
+    inputs.add("mtime", if location.mtime == Some(Mtime::Commit) { "commit" } else { "checkout" });
     if keep_git_dir {
         // Both stand in the files of the repository.
         inputs.add("remote", &location.remote);

@@ -113,6 +113,11 @@ impl Download {
         parse(&self.url).map_or_else(|_| String::new(), |url| redacted(&url))
     }
 
+    /// When it was last changed, Unix seconds, as far as the server said it. Call [`bring`](Self::bring) first.
+    pub fn changed(&self) -> Option<i64> {
+        self.state().mtime.filter(|time| *time != NO_TIME)
+    }
+
     fn state(&self) -> State {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod contexts;
+mod epoch;
 mod fixture;
 mod git;
 mod http;

@@ -6,8 +6,8 @@ use cooper_oci::Platform;
 
 use super::PlanError;
 use super::env::EnvList;
+use super::epoch::{self, EpochSource};
 use crate::ast::{Command, Dockerfile, Stage};
-use crate::context;
 use crate::expand::{Env, Expander};
 use crate::graph::{PlanOptions, PlannedArg};
 
@@ -26,11 +26,12 @@ pub(super) struct BuildArgs {
     pub proxies: Vec<(String, String)>,
     /// `SOURCE_DATE_EPOCH`, seconds.
     pub epoch: Option<i64>,
-    /// The epoch names something that only a running build can tell.
-    pub deferred_epoch: Option<String>,
+    /// What the epoch names, if it is no number.
+    pub epoch_source: Option<EpochSource>,
 }
 
-const EPOCH: &str = "SOURCE_DATE_EPOCH";
+/// The argument.
+pub(super) const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 impl BuildArgs {
     pub fn new(
@@ -65,7 +66,7 @@ impl BuildArgs {
         }
         let proxies = proxies(&given);
         let mut args =
-            BuildArgs { given, global, declared, definitions, proxies, epoch: None, deferred_epoch: None };
+            BuildArgs { given, global, declared, definitions, proxies, epoch: None, epoch_source: None };
         args.resolve_epoch(file, options, expander)?;
         Ok(args)
     }
@@ -95,14 +96,17 @@ impl BuildArgs {
             return Ok(());
         };
         self.epoch = value.parse::<i64>().ok();
+        if self.epoch.is_none() && !value.is_empty() {
+            let mut global = self.global.clone();
+            global.remove(EPOCH);
+            let given = &self.given;
+            self.epoch_source = Some(epoch::source(&value, file, options, expander, global, given)?);
+            self.epoch = options.keyword_epoch;
+        }
         let text = match self.epoch {
             Some(seconds) => seconds.to_string(),
             None => String::new(),
         };
-        if self.epoch.is_none() && !value.is_empty() {
-            check_epoch_keyword(&value, file, options, expander, &self.global)?;
-            self.deferred_epoch = Some(value);
-        }
         if text.is_empty() {
             self.given.remove(EPOCH);
             self.global.remove(EPOCH);
@@ -160,46 +164,4 @@ fn proxies(given: &BTreeMap<String, String>) -> Vec<(String, String)> {
         }
     }
     found
-}
-
-/// The epoch may be taken from the main context, a named context, or a stage that only fetches one thing.
-fn check_epoch_keyword(
-    value: &str,
-    file: &Dockerfile,
-    options: &PlanOptions,
-    expander: &Expander,
-    global: &EnvList,
-) -> Result<(), PlanError> {
-    if value == "context" || context::lookup(&options.named_contexts, value, &Platform::host()).is_some() {
-        return Ok(());
-    }
-    let stage =
-        file.stages.iter().find(|stage| stage.name().is_some_and(|name| name.eq_ignore_ascii_case(value)));
-    let Some(stage) = stage else {
-        return Err(PlanError::new(None, format!("invalid {EPOCH}: {value}")));
-    };
-    let span = stage.from.base.span;
-    let base = expander.word(stage.from.base.as_str(), global).map_err(PlanError::expand(span))?;
-    if base.value != "scratch" {
-        return Err(PlanError::new(span, format!("{EPOCH} stage must use FROM scratch")));
-    }
-    let mut adds = 0;
-    for instruction in &stage.instructions {
-        match &instruction.command {
-            Command::Arg(_) => {}
-            Command::Add(_) => adds += 1,
-            other => {
-                let message = format!(
-                    "{EPOCH} stage does not meet source-only requirements: unsupported {} instruction",
-                    other.keyword()
-                );
-                return Err(PlanError::new(instruction.source.span, message));
-            }
-        }
-    }
-    if adds == 1 {
-        Ok(())
-    } else {
-        Err(PlanError::new(span, format!("{EPOCH} stage must contain exactly one remote ADD")))
-    }
 }

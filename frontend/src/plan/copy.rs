@@ -167,7 +167,8 @@ impl StageRun<'_, '_> {
             (Some(Remote::Git), None) => Err(PlanError::new(span, "source can't be a git ref for COPY")),
             (Some(Remote::Http), None) => Err(PlanError::new(span, "source can't be a URL for COPY")),
             (Some(Remote::Git), Some(flags)) => {
-                let op = git_op(path, flags, checksum).map_err(|message| PlanError::new(span, message))?;
+                let op = git_op(path, flags.keep_git_dir, checksum)
+                    .map_err(|message| PlanError::new(span, message))?;
                 let input = self.planner.nodes.git(op, name.to_owned());
                 Ok(CopySource { input, path: "/".to_owned(), kind: SourceKind::Git, span: Some(span) })
             }
@@ -310,9 +311,9 @@ impl StageRun<'_, '_> {
     }
 }
 
-fn git_op(url: &str, flags: AddFlags, checksum: Option<&str>) -> Result<GitOp, String> {
+pub(super) fn git_op(url: &str, keep_git_dir: Option<bool>, checksum: Option<&str>) -> Result<GitOp, String> {
     let query = remote::git_query(url)?;
-    let keep_git_dir = match (flags.keep_git_dir, query.keep_git_dir) {
+    let keep_git_dir = match (keep_git_dir, query.keep_git_dir) {
         (Some(flag), Some(query)) if flag != query => {
             return Err("inconsistent keep-git-dir configuration".to_owned());
         }

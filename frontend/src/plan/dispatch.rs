@@ -14,7 +14,7 @@ use crate::ast::{Command, Instruction, Span, Text};
 use crate::error::nearest;
 use crate::expand::Env;
 use crate::gopath;
-use crate::graph::{GitOp, Graph, HttpOp, ImagePlan, NamedContext, Op, PlanWarning, Step, StepId};
+use crate::graph::{GitOp, Graph, HttpOp, ImagePlan, NamedContext, Op, Step, StepId};
 use crate::remote;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -103,14 +103,7 @@ impl Planner<'_> {
 }
 
 /// Makes the graph of a planned target.
-pub(super) fn finish(mut planner: Planner, outcome: Outcome, stages: Vec<usize>) -> Graph {
-    if let Some(source) = planner.args.deferred_epoch.take().filter(|source| source != MAIN_CONTEXT) {
-        planner.warnings.push(PlanWarning {
-            rule: "SourceDateEpochIgnored".to_owned(),
-            message: format!("SOURCE_DATE_EPOCH cannot be taken from \"{source}\", give it in seconds"),
-            span: None,
-        });
-    }
+pub(super) fn finish(planner: Planner, outcome: Outcome, stages: Vec<usize>) -> Graph {
     let mut config = outcome.image;
     for (name, value) in &planner.options.labels {
         config.config.labels.insert(name.clone(), value.clone());

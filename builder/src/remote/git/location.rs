@@ -8,10 +8,9 @@ use url::Url;
 use crate::error::BuildError;
 
 /// Times of the files of a checkout.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mtime {
-    /// When they were checked out.
-    #[default]
+    /// When they were checked out: what counts if none is named.
     Checkout,
     /// The commit's.
     Commit,
@@ -36,8 +35,8 @@ pub struct Location {
     pub checksum: Option<String>,
     /// Check out submodules.
     pub submodules: bool,
-    /// Times of files.
-    pub mtime: Mtime,
+    /// Times of files, if the URL names them.
+    pub mtime: Option<Mtime>,
 }
 
 impl Location {
@@ -63,7 +62,7 @@ impl Location {
             keep_git_dir: None,
             checksum: None,
             submodules: true,
-            mtime: Mtime::default(),
+            mtime: None,
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -104,11 +103,11 @@ impl Location {
             "subdir" => value.clone_into(&mut self.subdir),
             "checksum" | "commit" => self.checksum = Some(value.to_owned()),
             "mtime" => {
-                self.mtime = match value {
+                self.mtime = Some(match value {
                     "checkout" => Mtime::Checkout,
                     "commit" => Mtime::Commit,
                     _ => return Err(format!("invalid value {value:?} for query \"mtime\"")),
-                }
+                });
             }
             _ => return Err(format!("unexpected query {key:?}")),
         }
@@ -246,7 +245,7 @@ mod tests {
         }
         assert_eq!(parse("https://h.test/a.git?tag=v1").reference.as_deref(), Some("refs/tags/v1"));
         let all = parse("https://h.test/a.git?branch=b&keep-git-dir&submodules=0&mtime=commit&commit=ABC");
-        assert_eq!((all.keep_git_dir, all.submodules, all.mtime), (Some(true), false, Mtime::Commit));
+        assert_eq!((all.keep_git_dir, all.submodules, all.mtime), (Some(true), false, Some(Mtime::Commit)));
         assert_eq!(all.checksum.as_deref(), Some("abc"));
         assert_eq!(parse("github.com/o/r").remote, "https://github.com/o/r");
         assert_eq!(parse("git@h.test:o/r.git#main").remote, "git@h.test:o/r.git");

@@ -1,6 +1,8 @@
 //! ARG and its kin.
 
 use super::*;
+use crate::EpochSource;
+use crate::graph::NamedContext;
 
 #[test]
 fn values_come_from_the_command_line_then_the_line_then_the_top() {
@@ -109,6 +111,52 @@ fn source_date_epoch_dates_the_history() {
         message_with(text, &with_args(&[("SOURCE_DATE_EPOCH", "yesterday")])),
         "invalid SOURCE_DATE_EPOCH: yesterday"
     );
+}
+
+#[test]
+fn source_date_epoch_may_name_what_dates_the_build() {
+    let of = |text: &str, value: &str| {
+        let file = parse(text.as_bytes()).unwrap();
+        let contexts = with_contexts(&["repo=https://h.test/a.git", "dir=."]);
+        let options =
+            PlanOptions { build_args: vec![("SOURCE_DATE_EPOCH".into(), value.into())], ..contexts };
+        crate::epoch_source(&file, &options).map_err(|e| e.to_string())
+    };
+    let text = "ARG V=2\nFROM scratch AS src\nARG U=https://h.test/x-$V.tar\nADD $U /\n\
+                FROM scratch AS git\nADD --keep-git-dir https://h.test/b.git#main /\n\
+                FROM busybox AS other\nADD $U /\nFROM scratch AS none\nARG X\n\
+                FROM scratch AS two\nADD https://h.test/1 https://h.test/2 /d/\n\
+                FROM scratch AS more\nADD https://h.test/1 /\nADD https://h.test/2 /\n\
+                FROM scratch AS files\nADD here /\nFROM scratch AS runs\nRUN x\nFROM scratch\n";
+    assert_eq!(of(text, "12"), Ok(None));
+    assert_eq!(of(text, ""), Ok(None));
+    assert_eq!(of(text, "context"), Ok(Some(EpochSource::MainContext)));
+    let repo = NamedContext::Git("https://h.test/a.git".into());
+    assert_eq!(of(text, "repo"), Ok(Some(EpochSource::Context(repo))));
+    let Ok(Some(EpochSource::Http(http))) = of(text, "SRC") else { panic!("{:?}", of(text, "SRC")) };
+    assert_eq!(http.url, "https://h.test/x-2.tar");
+    let Ok(Some(EpochSource::Git(git))) = of(text, "git") else { panic!("{:?}", of(text, "git")) };
+    assert!(git.keep_git_dir);
+    for (stage, want) in [
+        ("other", "SOURCE_DATE_EPOCH stage must use FROM scratch"),
+        ("none", "SOURCE_DATE_EPOCH stage must contain exactly one remote ADD"),
+        ("more", "SOURCE_DATE_EPOCH stage must contain exactly one remote ADD"),
+        ("two", "SOURCE_DATE_EPOCH stage must contain exactly one remote ADD source"),
+        ("files", "SOURCE_DATE_EPOCH stage source must be a single HTTP(S) or Git ADD"),
+        (
+            "runs",
+            "SOURCE_DATE_EPOCH stage does not meet source-only requirements: unsupported RUN instruction",
+        ),
+        ("nothing", "invalid SOURCE_DATE_EPOCH: nothing"),
+    ] {
+        assert_eq!(of(text, stage), Err(want.to_owned()), "{stage}");
+    }
+    let options = PlanOptions { keyword_epoch: Some(7), ..with_args(&[("SOURCE_DATE_EPOCH", "src")]) };
+    let graph = planned_with(
+        "FROM scratch AS src\nADD https://h.test/1 /\nFROM busybox\nARG SOURCE_DATE_EPOCH\nLABEL e=$SOURCE_DATE_EPOCH\n",
+        &options,
+    );
+    assert_eq!((graph.image.source_date_epoch, label(&graph, "e")), (Some(7), "7"));
 }
 
 #[test]
