@@ -63,6 +63,7 @@ mod notice;
 mod pages;
 mod places;
 mod progress;
+mod proxy;
 mod pull;
 mod push;
 mod referrers;

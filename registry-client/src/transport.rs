@@ -22,6 +22,7 @@ use crate::auth::{is_loopback, is_public};
 use crate::error::{Error, Result, Target};
 use crate::hosts::Trust;
 use crate::limits::Limits;
+use crate::proxy::Exceptions;
 
 const MAX_REDIRECTS: usize = 10;
 /// Bytes of an answer's headers; HTTP/1.1 has such limits of its own.
@@ -98,6 +99,7 @@ pub(crate) struct Transport {
     user_agent: String,
     roots: Vec<Certificate>,
     limits: Limits,
+    exceptions: Exceptions,
     /// Of most origins; the second is without proxy, for this machine.
     usual: [Clients; 2],
     /// Of origins with settings of their own.
@@ -162,7 +164,14 @@ impl Own {
 
 impl Transport {
     pub(crate) fn new(user_agent: String, roots: Vec<Certificate>, limits: Limits) -> Self {
-        Self { user_agent, roots, limits, usual: Default::default(), own: Mutex::default() }
+        Self {
+            user_agent,
+            roots,
+            limits,
+            exceptions: Exceptions::from_environment(),
+            usual: Default::default(),
+            own: Mutex::default(),
+        }
     }
 
     /// Gives an origin certificates or a socket of its own. They are used for nothing else: not for its token
@@ -181,24 +190,24 @@ impl Transport {
             let map = self.own.lock().unwrap_or_else(PoisonError::into_inner);
             map.get(&url.origin().ascii_serialization()).cloned()
         };
-        let loopback = url.host().is_some_and(|h| is_loopback(&h));
+        let direct = url.host().is_some_and(|h| is_loopback(&h)) || self.exceptions.holds(url);
         let kind = match (url.scheme(), lane) {
             ("https", Lane::Api) => Kind::TlsApi,
             ("https", Lane::Bulk) => Kind::TlsBulk,
             _ => Kind::Plain,
         };
-        let [proxied, direct] = &self.usual;
+        let [by_proxy, without] = &self.usual;
         let clients = match &own {
             Some(own) => &own.clients,
-            None if loopback => direct,
-            None => proxied,
+            None if direct => without,
+            None => by_proxy,
         };
         let slot = match (clients, kind) {
             ([slot, _, _], Kind::TlsApi) | ([_, slot, _], Kind::TlsBulk) | ([_, _, slot], Kind::Plain) => {
                 slot
             }
         };
-        slot.get_or_init(|| self.build(kind, loopback, own.as_deref())).clone().map_err(|cause| {
+        slot.get_or_init(|| self.build(kind, direct, own.as_deref())).clone().map_err(|cause| {
             Error::Network {
                 target: target.boxed(),
                 what: format!("cannot set up the connection: {cause}"),

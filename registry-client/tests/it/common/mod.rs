@@ -1,5 +1,6 @@
 pub mod debian;
 pub mod fake;
+pub mod tls;
 
 use std::path::Path;
 use std::pin::Pin;
@@ -53,12 +54,27 @@ pub fn manifest(config: &Descriptor, layer: &Descriptor) -> Vec<u8> {
     serde_json::to_vec(&manifest).unwrap()
 }
 
+/// What the machine's own environment must not bring into a test.
+const UNSET: [&str; 11] = [
+    "DOCKER_CONFIG",
+    "REGISTRY_AUTH_FILE",
+    "XDG_RUNTIME_DIR",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
 /// Runs one ignored test in a child of this process, with another environment.
 pub fn rerun(name: &str, dir: &Path, variables: &[(&str, &Path)]) {
     let path = std::env::var("PATH").unwrap();
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", name, "--ignored", "--nocapture"]);
-    for variable in ["DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"] {
+    for variable in UNSET {
         command.env_remove(variable);
     }
     command.env("HOME", dir).env("PATH", format!("{}:{path}", dir.display())).envs(variables.iter().copied());
