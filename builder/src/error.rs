@@ -15,6 +15,8 @@ pub enum Kind {
     Config,
     /// A registry or another server.
     Remote,
+    /// A registry has no such thing, or hides it.
+    Absent,
     /// Cooper itself.
     Internal,
     /// The user stopped it.

@@ -16,11 +16,11 @@ use crate::session::Inner;
 use crate::{task, transfer};
 
 /// Manifests and indexes above this size are refused (OCI distribution spec, "Pushing Manifests", asks for 4 MiB).
-const MAX_MANIFEST_BYTES: u64 = 4 << 20;
+pub(crate) const MAX_MANIFEST_BYTES: u64 = 4 << 20;
 /// Configs above this size are refused.
-const MAX_CONFIG_BYTES: u64 = 8 << 20;
+pub(crate) const MAX_CONFIG_BYTES: u64 = 8 << 20;
 /// An index inside an index inside … ends here.
-const MAX_INDEX_DEPTH: usize = 3;
+pub(crate) const MAX_INDEX_DEPTH: usize = 3;
 
 /// Where a layer's compressed form can be had.
 #[derive(Debug, Clone)]
@@ -168,7 +168,7 @@ async fn load_from(
     Err(BuildError::new(Kind::Remote, format!("{}: indexes are nested too deeply", show(source))))
 }
 
-fn no_platform(source: &ImageSource, index: &Index, platform: &Platform) -> BuildError {
+pub(crate) fn no_platform(source: &ImageSource, index: &Index, platform: &Platform) -> BuildError {
     let mut has: Vec<String> = index
         .manifests
         .iter()
@@ -182,7 +182,10 @@ fn no_platform(source: &ImageSource, index: &Index, platform: &Platform) -> Buil
     ))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], descriptor: &Descriptor) -> Result<T, BuildError> {
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(
+    bytes: &[u8],
+    descriptor: &Descriptor,
+) -> Result<T, BuildError> {
     serde_json::from_slice(bytes).map_err(|e| {
         BuildError::new(
             Kind::Remote,
@@ -289,7 +292,7 @@ pub async fn fetch_layer(session: &Arc<Inner>, origin: &Origin) -> Result<(), Bu
     }
 }
 
-fn read_bounded(path: &Path, max_bytes: u64) -> std::io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path, max_bytes: u64) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes)?;
@@ -299,12 +302,12 @@ fn read_bounded(path: &Path, max_bytes: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn layout_blob(layout: &Path, digest: &Digest) -> std::path::PathBuf {
+pub(crate) fn layout_blob(layout: &Path, digest: &Digest) -> std::path::PathBuf {
     layout.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
 }
 
 /// The entry of an OCI layout's index.json for a tag or digest (image-spec, image-layout.md).
-fn layout_descriptor(
+pub(crate) fn layout_descriptor(
     layout: &Path,
     tag: Option<&str>,
     digest: Option<&Digest>,

@@ -19,7 +19,7 @@ use crate::session::{Inner, Session};
 use crate::{task, transfer};
 
 /// Says which repository of which registry holds a base layer; never leaves the store.
-const SOURCE_ANNOTATION: &str = "cooper.distribution.source";
+pub(crate) const SOURCE_ANNOTATION: &str = "cooper.distribution.source";
 
 /// One line of `cooper images`.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ fn parse(name: &str) -> Result<Reference, BuildError> {
 }
 
 impl Session {
-    fn record(&self, name: &str) -> Result<(Reference, Descriptor), BuildError> {
+    pub(crate) fn record(&self, name: &str) -> Result<(Reference, Descriptor), BuildError> {
         let reference = parse(name)?;
         let record = self.0.store.image(&reference.to_string())?.ok_or_else(|| {
             BuildError::user(format!("no image named {} in the store", reference.familiar()))

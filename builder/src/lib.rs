@@ -12,6 +12,7 @@ mod check;
 pub mod context;
 pub mod copy;
 mod epoch;
+pub mod distribution;
 mod error;
 pub mod event;
 mod export;

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use cooper_registry_client::{Client, Credentials, Hosts};
+use cooper_registry_client::Client;
 use cooper_snapshotter::Store;
 use tokio::sync::Semaphore;
 
+use crate::distribution::{RegistryOptions, Watch};
 use crate::error::{BuildError, Kind};
 use crate::remote::http::Http;
 
@@ -17,6 +18,8 @@ pub struct SessionOptions {
     pub root: Option<PathBuf>,
     /// The user's real id, for the default store of an unprivileged user (inside a user namespace we look like root).
     pub unprivileged: bool,
+    /// How registries are spoken to.
+    pub registries: RegistryOptions,
 }
 
 /// An open store with its clients. Clones share them.
@@ -28,6 +31,8 @@ pub struct Inner {
     /// The store.
     pub store: Store,
     client: OnceLock<Client>,
+    registries: RegistryOptions,
+    watch: OnceLock<Arc<Watch>>,
     /// Downloads.
     pub http: Http,
     /// Threads for compression.
@@ -67,11 +72,19 @@ impl Session {
         Ok(Session(Arc::new(Inner {
             store,
             client: OnceLock::new(),
+            registries: options.registries.clone(),
+            watch: OnceLock::new(),
             http: Http::default(),
             threads,
             compress_slots: Arc::new(Semaphore::new(2)),
             run_slots: Arc::new(Semaphore::new(128)),
         })))
+    }
+
+    /// Lets `watch` know of this session's transfers; only before the first of them.
+    pub fn watched_by(&self, watch: &Arc<Watch>) {
+        // There is one at most: a session serves one command.
+        let _ = self.0.watch.set(watch.clone());
     }
 
     /// The store.
@@ -83,12 +96,9 @@ impl Session {
 impl Inner {
     /// The registry client, made at first use: an all-cached build never needs it.
     pub fn client(&self) -> &Client {
-        let make = || {
-            Client::builder()
-                .credentials(Credentials::from_environment())
-                .hosts(Hosts::from_environment())
-                .build()
-        };
-        self.client.get_or_init(make)
+        self.client.get_or_init(|| {
+            let client = self.registries.client();
+            self.watch.get().map_or_else(|| client.clone(), |watch| client.with_observer(watch.observer()))
+        })
     }
 }

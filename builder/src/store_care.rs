@@ -1,8 +1,9 @@
 //! Commands about the store itself, and about credentials: prune, disk usage, login, logout.
 
-use cooper_registry_client::{Client, Hosts, Saved, Secret};
+use cooper_registry_client::{Saved, Secret};
 use cooper_snapshotter::{DiskUsage, PruneOptions, PruneReport};
 
+use crate::distribution::RegistryOptions;
 use crate::error::{BuildError, Kind};
 use crate::session::Session;
 
@@ -25,16 +26,16 @@ impl Session {
 }
 
 /// Checks credentials with a registry and keeps them; says where.
-pub async fn login(server: &str, username: &str, password: &str) -> Result<String, BuildError> {
-    let saved = cooper_registry_client::login(
-        Client::builder().hosts(Hosts::from_environment()),
-        server,
-        username,
-        &Secret::new(password),
-        None,
-    )
-    .await
-    .map_err(|e| BuildError::new(Kind::Remote, format!("login to {server} failed")).caused_by(e))?;
+pub async fn login(
+    server: &str,
+    username: &str,
+    password: &str,
+    options: &RegistryOptions,
+) -> Result<String, BuildError> {
+    let saved =
+        cooper_registry_client::login(options.builder(), server, username, &Secret::new(password), None)
+            .await
+            .map_err(|e| BuildError::new(Kind::Remote, format!("login to {server} failed")).caused_by(e))?;
     Ok(match saved {
         Saved::File(path) => path.display().to_string(),
         Saved::Helper(name) => format!("the credential helper {name}"),

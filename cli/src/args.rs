@@ -40,6 +40,20 @@ pub enum Command {
     Login(commands::login::LoginArgs),
     /// Remove the credentials for a registry
     Logout(commands::login::LogoutArgs),
+    /// List the tags of a repository
+    Ls(commands::repository::LsArgs),
+    /// Delete images or tags from their registry
+    Delete(commands::repository::DeleteArgs),
+    /// Print the digest of an image
+    Digest(commands::look::DigestArgs),
+    /// Print the manifest or index of an image
+    Manifest(commands::look::ManifestArgs),
+    /// Print the config of an image
+    Config(commands::look::ConfigArgs),
+    /// Write the files of an image as one tar
+    Export(commands::look::ExportArgs),
+    /// Show what two images differ in: config, layers, files
+    Diff(commands::diff::DiffArgs),
     /// List the images of the store
     Images(commands::images::ImagesArgs),
     /// Give an image another name

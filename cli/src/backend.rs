@@ -1,5 +1,7 @@
 //! The one place that calls the builder: opens the store, runs operations, turns errors into failures.
 
+use std::sync::Arc;
+
 use cooper_builder::event::EventSender;
 use cooper_builder::request::{BuildOutcome, BuildRequest};
 use cooper_builder::{BuildError, CheckReport, Outline, SessionOptions, Targets};
@@ -7,7 +9,9 @@ use cooper_oci::Platform;
 use cooper_sandbox::Level;
 use serde_json::Value;
 
+pub use cooper_builder::distribution;
 pub use cooper_builder::{CancelToken, ImageSummary};
+use distribution::{Images, RegistryOptions, Watch};
 
 use crate::args::Global;
 use crate::failure::{Failure, Kind, Place, Source, with_causes};
@@ -36,9 +40,27 @@ pub struct Session(cooper_builder::Session);
 
 impl Session {
     /// Opens (and makes, if need be) the store.
-    pub fn open(global: &Global, entered: &Entered) -> Result<Session, Failure> {
-        let options = SessionOptions { root: global.root.clone(), unprivileged: entered.unprivileged };
+    pub fn open(
+        global: &Global,
+        entered: &Entered,
+        registries: &RegistryOptions,
+    ) -> Result<Session, Failure> {
+        let options = SessionOptions {
+            root: global.root.clone(),
+            unprivileged: entered.unprivileged,
+            registries: registries.clone(),
+        };
         Ok(Session(cooper_builder::Session::open(&options)?))
+    }
+
+    /// Access to images by name, those of this store among them.
+    pub fn images_by_name(&self, registries: &RegistryOptions) -> Images {
+        Images::new(registries, Some(self.0.clone()))
+    }
+
+    /// Lets `watch` know of transfers.
+    pub fn watched_by(&self, watch: &Arc<Watch>) {
+        self.0.watched_by(watch);
     }
 
     /// Builds.
@@ -108,6 +130,7 @@ impl From<BuildError> for Failure {
             cooper_builder::Kind::User => Kind::User,
             cooper_builder::Kind::Config => Kind::Config,
             cooper_builder::Kind::Remote => Kind::Remote,
+            cooper_builder::Kind::Absent => Kind::Absent,
             cooper_builder::Kind::Cancelled => Kind::Cancelled,
             _ => Kind::Internal,
         };
@@ -149,8 +172,13 @@ impl Session {
 }
 
 /// Checks credentials with a registry and keeps them; says where.
-pub async fn login(server: &str, username: &str, password: &str) -> Result<String, Failure> {
-    Ok(cooper_builder::login(server, username, password).await?)
+pub async fn login(
+    server: &str,
+    username: &str,
+    password: &str,
+    registries: &RegistryOptions,
+) -> Result<String, Failure> {
+    Ok(cooper_builder::login(server, username, password, registries).await?)
 }
 
 /// Forgets credentials; whether there were any.

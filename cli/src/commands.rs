@@ -2,7 +2,10 @@
 
 pub mod build;
 pub mod ci;
+pub mod diff;
 pub mod doctor;
 pub mod images;
 pub mod login;
+pub mod look;
+pub mod repository;
 pub mod store;

@@ -5,6 +5,7 @@
 //! | user | 1 | a failing RUN, a mistake in the Dockerfile, a missing file |
 //! | usage | 2 | an unknown flag or a wrong value (clap's code, too) |
 //! | remote | 3 | a registry or another server fails or refuses |
+//! | absent | 4 | a registry has no such image, tag or repository, or hides it |
 //! | internal | 70 | a fault of Cooper |
 //! | config | 78 | this machine: permissions, missing programs, the store |
 //! | cancelled | 130 | Ctrl-C |
@@ -24,6 +25,8 @@ pub enum Kind {
     Usage,
     /// A server.
     Remote,
+    /// Nobody: what was asked for is not there.
+    Absent,
     /// Cooper.
     Internal,
     /// This machine.
@@ -39,6 +42,7 @@ impl Kind {
             Kind::User => 1,
             Kind::Usage => 2,
             Kind::Remote => 3,
+            Kind::Absent => 4,
             Kind::Internal => 70,
             Kind::Config => 78,
             Kind::Cancelled => 130,
@@ -136,6 +140,7 @@ mod tests {
             (Kind::User, 1),
             (Kind::Usage, 2),
             (Kind::Remote, 3),
+            (Kind::Absent, 4),
             (Kind::Internal, 70),
             (Kind::Config, 78),
             (Kind::Cancelled, 130),

@@ -6,5 +6,6 @@ pub mod csv;
 pub mod hosts;
 pub mod output;
 pub mod pairs;
+pub mod registry;
 pub mod secret;
 pub mod units;

@@ -19,7 +19,9 @@ use clap::Parser;
 
 use args::{Cli, Command, Global};
 use backend::Session;
+use backend::distribution::{Images, RegistryOptions};
 use failure::{Failure, Kind};
+use flags::registry::Names;
 
 fn main() -> ExitCode {
     backend::early();
@@ -50,8 +52,23 @@ fn run(cli: &Cli) -> Result<(), Failure> {
             with_store(global, async |session| commands::build::run(args, prepared, session).await)
         }
         Command::Ci(args) => commands::ci::run(args, global),
-        Command::Pull(args) => with_store(global, async |s| commands::images::pull(args, s).await),
-        Command::Push(args) => with_store(global, async |s| commands::images::push(args, s).await),
+        Command::Pull(args) => {
+            with_store_and(global, &args.registries(), async |s| commands::images::pull(args, s).await)
+        }
+        Command::Push(args) => {
+            with_store_and(global, &args.registries(), async |s| commands::images::push(args, s).await)
+        }
+        Command::Ls(args) => with_images(global, args, async |i| commands::repository::ls(args, i).await),
+        Command::Delete(args) => {
+            with_images(global, args, async |i| commands::repository::delete(args, i).await)
+        }
+        Command::Digest(args) => with_images(global, args, async |i| commands::look::digest(args, i).await),
+        Command::Manifest(args) => {
+            with_images(global, args, async |i| commands::look::manifest(args, i).await)
+        }
+        Command::Config(args) => with_images(global, args, async |i| commands::look::config(args, i).await),
+        Command::Export(args) => with_images(global, args, async |i| commands::look::export(args, i).await),
+        Command::Diff(args) => with_images(global, args, async |i| commands::diff::run(args, i).await),
         Command::Images(args) => with_store(global, async |s| commands::images::images(args, &s)),
         Command::Tag(args) => with_store(global, async |s| commands::images::tag(args, &s)),
         Command::Rmi(args) => with_store(global, async |s| commands::images::rmi(args, &s)),
@@ -59,6 +76,18 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Prune(args) => with_store(global, async |s| commands::store::prune(args, &s)),
         Command::Du(args) => with_store(global, async |s| commands::store::du(args, &s)),
     }
+}
+
+/// Gives access to the images that a command names; opens the store only if one of them needs it.
+fn with_images<F>(global: &Global, names: &impl Names, work: F) -> Result<(), Failure>
+where
+    F: AsyncFnOnce(Images) -> Result<(), Failure>,
+{
+    let options = names.registries();
+    if names.need_store() {
+        return with_store_and(global, &options, async |s| work(s.images_by_name(&options)).await);
+    }
+    runtime()?.block_on(work(Images::new(&options, None)))
 }
 
 /// A variable of our environment, if it is text.
@@ -78,10 +107,18 @@ pub fn with_store<F>(global: &Global, work: F) -> Result<(), Failure>
 where
     F: AsyncFnOnce(Session) -> Result<(), Failure>,
 {
+    with_store_and(global, &RegistryOptions::default(), work)
+}
+
+/// The same, speaking to registries as flags say.
+fn with_store_and<F>(global: &Global, registries: &RegistryOptions, work: F) -> Result<(), Failure>
+where
+    F: AsyncFnOnce(Session) -> Result<(), Failure>,
+{
     let entered = backend::enter()?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
-        let session = Session::open(global, &entered)?;
+        let session = Session::open(global, &entered, registries)?;
         work(session).await
     });
     // Blocking work that was given up must not hold the exit.

@@ -18,11 +18,12 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
-use cooper_builder::event::{Event, StepNumber};
+use cooper_builder::event::{Event, EventSender, StepNumber};
 use cooper_frontend::ast::Span;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::failure::{Failure, Kind};
+use crate::signals::Interrupts;
 use spool::Spool;
 use steps::{Line, Status, Steps};
 
@@ -216,6 +217,24 @@ pub fn start(
         Report { steps, warnings, renderer, spool }
     })?;
     Ok(Drawing { thread, interrupted })
+}
+
+/// Runs a transfer with progress. Ctrl-C ends it at once: what was received whole stays, nothing else does.
+pub async fn watched<T>(
+    quiet: bool,
+    work: impl AsyncFnOnce(EventSender) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let internal = |e: std::io::Error| Failure::new(Kind::Internal, format!("cannot start: {e}"));
+    let mode = if quiet { Mode::Quiet } else { Mode::Auto.resolve()? };
+    let mut interrupts = Interrupts::new().map_err(internal)?;
+    let (events, receiver) = EventSender::channel();
+    let drawing = start(mode.renderer(), receiver).map_err(internal)?;
+    let result = tokio::select! {
+        result = work(events) => result,
+        () = interrupts.next() => Err(Failure::new(Kind::Cancelled, "cancelled")),
+    };
+    drawing.join()?;
+    result
 }
 
 fn take(

@@ -6,8 +6,13 @@ use crate::failure::Failure;
 
 /// Writes a result. That nobody reads on is no failure (`cooper images | head -1`).
 pub fn print(text: &str) -> Result<(), Failure> {
+    write(text.as_bytes())
+}
+
+/// The same of bytes.
+pub fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::user(format!("cannot write to standard output: {e}")))
         }

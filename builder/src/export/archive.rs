@@ -47,7 +47,7 @@ pub fn write(
 }
 
 /// Writes a file beside `dest` and renames it there, so that a failure leaves what was there before.
-pub(super) fn replace_file(
+pub(crate) fn replace_file(
     dest: &Path,
     work: impl FnOnce(&mut BufWriter<&File>) -> Result<(), BuildError>,
 ) -> Result<(), BuildError> {

@@ -5,6 +5,8 @@ mod clamp;
 mod engine;
 mod files;
 
+pub(crate) use archive::replace_file;
+
 use std::sync::Arc;
 
 use cooper_oci::compress::Compression;

@@ -51,7 +51,8 @@ pub fn fixture() -> Option<Fixture> {
     }
     let dir = tempfile::tempdir().unwrap();
     let session =
-        Session::open(&SessionOptions { root: Some(dir.path().join("store")), unprivileged: false }).unwrap();
+        Session::open(&SessionOptions { root: Some(dir.path().join("store")), ..SessionOptions::default() })
+            .unwrap();
     std::fs::create_dir(dir.path().join("project")).unwrap();
     Some(Fixture { dir, session })
 }

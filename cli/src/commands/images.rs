@@ -3,14 +3,14 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use cooper_builder::event::EventSender;
 use cooper_oci::{Platform, Reference};
 use serde_json::Value;
 
+use crate::backend::distribution::{RegistryOptions, Watch};
 use crate::backend::{ImageSummary, Session};
-use crate::failure::{Failure, Kind};
-use crate::progress::{self, Mode, text};
-use crate::signals::Interrupts;
+use crate::failure::Failure;
+use crate::flags::registry::RegistryFlags;
+use crate::progress::{text, watched};
 use crate::ui;
 
 /// Flags of `pull`.
@@ -24,6 +24,18 @@ pub struct PullArgs {
     /// Print only the digest
     #[arg(short, long)]
     quiet: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    registry: RegistryFlags,
+}
+
+impl PullArgs {
+    /// How registries are spoken to.
+    pub fn registries(&self) -> RegistryOptions {
+        self.registry.options_for(&self.name)
+    }
 }
 
 /// Flags of `push`.
@@ -34,6 +46,18 @@ pub struct PushArgs {
     /// Print only the digest
     #[arg(short, long)]
     quiet: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    registry: RegistryFlags,
+}
+
+impl PushArgs {
+    /// How registries are spoken to.
+    pub fn registries(&self) -> RegistryOptions {
+        self.registry.options_for(&self.name)
+    }
 }
 
 /// Flags of `images`.
@@ -76,34 +100,36 @@ pub struct InspectArgs {
 pub async fn pull(args: &PullArgs, session: Session) -> Result<(), Failure> {
     let platform = args.platform.as_deref().map(Platform::parse).transpose();
     let platform = platform.map_err(|e| Failure::usage(format!("--platform: {e}")))?;
-    let digest =
-        watched(args.quiet, async |events| Box::pin(session.pull(&args.name, platform, events)).await)
-            .await?;
-    ui::print(&format!("{digest}\n"))
+    let digest = watched(args.quiet, async |events| {
+        let watch = Watch::new(events.clone(), format!("pull {}", args.name));
+        session.watched_by(&watch);
+        let done = Box::pin(session.pull(&args.name, platform, events)).await;
+        watch.end(&done.as_ref().map_err(|f| f.message.as_str()));
+        done
+    })
+    .await?;
+    told(&args.name, &digest, args.json)
 }
 
 /// Runs `cooper push`.
 pub async fn push(args: &PushArgs, session: Session) -> Result<(), Failure> {
-    let digest = watched(args.quiet, async |events| session.push(&args.name, events).await).await?;
-    ui::print(&format!("{digest}\n"))
+    let digest = watched(args.quiet, async |events| {
+        let watch = Watch::new(events.clone(), format!("push {}", args.name));
+        session.watched_by(&watch);
+        let done = session.push(&args.name, events).await;
+        watch.end(&done.as_ref().map_err(|f| f.message.as_str()));
+        done
+    })
+    .await?;
+    told(&args.name, &digest, args.json)
 }
 
-/// Runs a transfer with progress. Ctrl-C ends it at once: what was received whole stays, nothing else does.
-async fn watched<T>(
-    quiet: bool,
-    work: impl AsyncFnOnce(EventSender) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    let internal = |e: std::io::Error| Failure::new(Kind::Internal, format!("cannot start: {e}"));
-    let mode = if quiet { Mode::Quiet } else { Mode::Auto.resolve()? };
-    let mut interrupts = Interrupts::new().map_err(internal)?;
-    let (events, receiver) = EventSender::channel();
-    let drawing = progress::start(mode.renderer(), receiver).map_err(internal)?;
-    let result = tokio::select! {
-        result = work(events) => result,
-        () = interrupts.next() => Err(Failure::new(Kind::Cancelled, "cancelled")),
-    };
-    drawing.join()?;
-    result
+fn told(name: &str, digest: &str, json: bool) -> Result<(), Failure> {
+    if json {
+        let name = name.parse::<Reference>().map_or_else(|_| name.to_owned(), |r| r.to_string());
+        return ui::print(&format!("{:#}\n", serde_json::json!({ "name": name, "digest": digest })));
+    }
+    ui::print(&format!("{digest}\n"))
 }
 
 /// Runs `cooper images`.

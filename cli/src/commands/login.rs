@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::backend;
 use crate::failure::Failure;
+use crate::flags::registry::RegistryFlags;
 use crate::ui;
 
 /// Flags of `login`.
@@ -23,6 +24,8 @@ pub struct LoginArgs {
     /// Read the password from standard input
     #[arg(long)]
     password_stdin: bool,
+    #[command(flatten)]
+    registry: RegistryFlags,
 }
 
 /// Flags of `logout`.
@@ -53,7 +56,8 @@ pub async fn login(args: &LoginArgs) -> Result<(), Failure> {
     if username.is_empty() || password.is_empty() {
         return Err(Failure::user("user name and password must not be empty"));
     }
-    let kept = backend::login(&args.server, &username, &password).await?;
+    let registries = args.registry.options([args.server.as_str()]);
+    let kept = backend::login(&args.server, &username, &password, &registries).await?;
     ui::print(&format!("Login Succeeded\nCredentials are kept in {kept}\n"))
 }
 

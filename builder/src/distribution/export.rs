@@ -1,0 +1,68 @@
+//! The root filesystem of an image as one tar.
+
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+
+use cooper_frontend::graph::ImageSource;
+use cooper_oci::{Digest, Platform};
+use cooper_snapshotter::Chain;
+
+use super::Images;
+use super::name::ImageName;
+use crate::assemble;
+use crate::error::{BuildError, Kind};
+use crate::export::replace_file;
+use crate::image_source::{Origin, Origins, fetch_layer};
+use crate::images::SOURCE_ANNOTATION;
+use crate::task;
+
+impl Images {
+    /// Writes the files of an image for a platform, by default this machine's, as a tar: to a file, or to standard
+    /// output. Layers are unpacked in the store, as those of a base image are.
+    pub async fn export(
+        &self,
+        name: &ImageName,
+        platform: Option<&Platform>,
+        dest: Option<PathBuf>,
+    ) -> Result<(), BuildError> {
+        let image = self.image(name, platform).await?;
+        let session = self.session()?.0.clone();
+        let origins = Origins::default();
+        for (diff_id, layer) in image.config.rootfs.diff_ids.iter().zip(&image.manifest.layers) {
+            // The store's own layers are their snapshots.
+            if name.needs_store() && layer.digest == *diff_id {
+                continue;
+            }
+            let from = layer.annotations.get(SOURCE_ANNOTATION).filter(|_| name.needs_store());
+            let source = match from.and_then(|f| f.parse().ok()) {
+                Some(reference) => ImageSource::Registry(reference),
+                None => name.source(),
+            };
+            origins.insert(diff_id.clone(), Origin { source, descriptor: layer.clone() });
+        }
+        let ids: Vec<Digest> = image.config.rootfs.diff_ids.clone();
+        let chain = Chain::new(ids.clone());
+        if !session.store.has_snapshot(&chain)? {
+            let all: Vec<Origin> = ids.iter().filter_map(|id| origins.get(id)).collect();
+            futures_util::future::try_join_all(all.iter().map(|o| fetch_layer(&session, o))).await?;
+        }
+        task::blocking("export files", move || {
+            let store = &session.store;
+            store.ensure_unpacked(&chain, &|diff_id| {
+                let origin = origins.get(diff_id);
+                assemble::open_layer_tar(&session, diff_id, origin.as_ref().map(|o| &o.descriptor))
+            })?;
+            match dest {
+                Some(dest) => replace_file(&dest, |out| Ok(store.flatten_tar(&chain, out).map(drop)?)),
+                None => {
+                    let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+                    store.flatten_tar(&chain, &mut out)?;
+                    out.flush().map_err(|e| {
+                        BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e)
+                    })
+                }
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,83 @@
+//! Transfers as events: one step for the whole, an item for each large blob.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cooper_oci::Digest;
+use cooper_registry_client::{Direction, Observer, Progress};
+
+use crate::event::{Event, EventSender, StepState};
+
+/// Smaller blobs are there before anybody could read about them.
+const WORTH_TELLING_BYTES: u64 = 1 << 20;
+const INTERVAL: Duration = Duration::from_millis(100);
+const STEP: usize = 0;
+
+/// Tells about the transfers of one command.
+#[derive(Debug)]
+pub struct Watch {
+    /// Gone once the step has ended: whoever draws waits for the last sender.
+    events: Mutex<Option<EventSender>>,
+    started: Instant,
+    told: Mutex<HashMap<(bool, Digest), Instant>>,
+}
+
+impl Watch {
+    /// Begins the step.
+    pub fn new(events: EventSender, name: impl Into<String>) -> Arc<Watch> {
+        events.send(Event::StepPlanned { step: STEP, name: name.into(), stage: None, span: None });
+        events.send(Event::StepStarted { step: STEP });
+        let events = Mutex::new(Some(events));
+        Arc::new(Watch { events, started: Instant::now(), told: Mutex::default() })
+    }
+
+    /// For the registry client. Holds the watch as long as it lives itself.
+    pub fn observer(self: &Arc<Self>) -> Observer {
+        let watch = self.clone();
+        Arc::new(move |progress: &Progress| watch.tell(progress))
+    }
+
+    fn tell(&self, progress: &Progress) {
+        if progress.total_bytes < WORTH_TELLING_BYTES {
+            return;
+        }
+        let push = progress.direction == Direction::Push;
+        let now = Instant::now();
+        {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = told.get(&(push, progress.digest.clone()));
+            let soon = last.is_some_and(|last| now.duration_since(*last) < INTERVAL);
+            if soon && progress.done_bytes < progress.total_bytes {
+                return;
+            }
+            told.insert((push, progress.digest.clone()), now);
+        }
+        let hex = progress.digest.hex();
+        self.send(Event::StepProgress {
+            step: STEP,
+            item: format!("{} {}", if push { "push" } else { "pull" }, hex.get(..12).unwrap_or(hex)),
+            current_bytes: progress.done_bytes,
+            total_bytes: Some(progress.total_bytes),
+        });
+    }
+
+    fn send(&self, event: Event) {
+        if let Some(events) = &*self.events.lock().unwrap_or_else(PoisonError::into_inner) {
+            events.send(event);
+        }
+    }
+
+    /// Ends the step as the command ended; nothing is told after that.
+    pub fn end<T, E: std::fmt::Display>(&self, result: &Result<T, E>) {
+        self.send(match result {
+            Ok(_) => Event::StepFinished {
+                step: STEP,
+                state: StepState::Miss { reason: String::new() },
+                duration: self.started.elapsed(),
+            },
+            Err(e) => Event::StepFailed { step: STEP, message: e.to_string() },
+        });
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}

@@ -1,0 +1,239 @@
+//! Images where they are: tags, digests, manifests, configs, files and differences of images in a registry, in the
+//! store and in OCI layouts; skopeo is the other side.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use cooper_testkit::{Context, Output, Registry, program, skopeo};
+use serde_json::Value;
+
+/// Builds `Dockerfile` text with the flags given.
+fn build(context: &Context, dockerfile: &str, flags: &[&str]) {
+    let file = context.write("project/Dockerfile", dockerfile);
+    let mut words = flags.to_vec();
+    words.push(file.parent().unwrap().to_str().unwrap());
+    context.build(words).expect_success();
+}
+
+/// Pushes an image for two platforms.
+fn two_platforms(context: &Context, name: &str) {
+    let dockerfile = "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY Dockerfile /file\n";
+    build(context, dockerfile, &["--platform=linux/amd64,linux/arm64", "-t", name, "--push"]);
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output}"))
+}
+
+fn skopeo_raw(context: &Context, arguments: &[&str]) -> Option<String> {
+    let mut command = skopeo(context.dir())?;
+    command.args(["inspect", "--tls-verify=false"]).args(arguments);
+    Some(Output::of(&mut command).expect_success().stdout)
+}
+
+#[test]
+fn tags_are_listed_and_taken_away() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("ls");
+    let repository = registry.image("team/app");
+    for tag in ["2", "1", "old"] {
+        build(&context, "FROM busybox\nLABEL a=b\n", &["-t", &format!("{repository}:{tag}"), "--push"]);
+    }
+    let list = context.run(["ls", &repository]).expect_success();
+    assert_eq!(list.stdout, "1\n2\nold\n");
+    let list = json(&context.run(["ls", "--json", &repository]).expect_success());
+    assert_eq!(list["tags"], serde_json::json!(["1", "2", "old"]));
+    assert_eq!(list["repository"], repository);
+    assert!(!context.store().exists(), "no store is needed for that");
+    // This registry cannot take away a tag alone, and nothing else must go instead.
+    let one = format!("{repository}:old");
+    let refused = context.run(["delete", &one]).expect_code(3);
+    assert!(refused.stderr.contains("--all-tags"), "{refused}");
+    assert_eq!(context.run(["ls", &repository]).expect_success().stdout, "1\n2\nold\n");
+    let digest = context.run(["digest", &one]).expect_success().stdout.trim().to_owned();
+    let deleted = context.run(["delete", "--all-tags", &one]).expect_success();
+    assert_eq!(deleted.stdout, format!("Deleted: {repository}@{digest}\n"));
+    context.run(["digest", &one]).expect_code(4);
+    context.run(["delete", &one]).expect_code(4);
+    context.run(["delete", &format!("{repository}@{digest}")]).expect_code(4);
+}
+
+#[test]
+fn what_is_not_there_has_an_exit_code_of_its_own() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("absent");
+    let nothing = registry.image("nothing:1");
+    for command in ["digest", "manifest", "config", "export", "delete"] {
+        let output = context.run([command, &nothing]).expect_code(4);
+        assert!(output.stderr.contains("nothing") && output.stdout.is_empty(), "{output}");
+    }
+    context.run(["ls", &registry.image("nothing")]).expect_code(4);
+    context.run(["ls", &nothing]).expect_code(2);
+    context.run(["ls", "docker://x"]).expect_code(2);
+    context.run(["delete", "store://x"]).expect_code(2);
+    context.run(["digest", "store://x"]).expect_code(1);
+    context.run(["digest", "oci-layout://no/such/place"]).expect_code(1);
+    context.run(["digest", "--platform=x/y/z/w", &nothing]).expect_code(2);
+    // A port where nobody listens.
+    let gone = { registry.host() };
+    drop(registry);
+    context.run(["digest", &format!("{gone}/x:1")]).expect_code(3);
+}
+
+#[test]
+fn documents_are_those_that_skopeo_sees() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("documents");
+    let name = registry.image("app:1");
+    two_platforms(&context, &name);
+    let run = |words: &[&str]| context.run(words).expect_success().stdout;
+    let source = format!("docker://{name}");
+    let index = run(&["manifest", &name]);
+    let digest = run(&["digest", &name]);
+    let whole = json(&context.run(["digest", "--json", &name]).expect_success());
+    assert_eq!(whole["digest"], digest.trim());
+    assert_eq!(whole["size"], index.len());
+    assert_eq!(whole["mediaType"], "application/vnd.oci.image.index.v1+json");
+    let entry = |arch: &str| -> String {
+        let index: Value = serde_json::from_str(&index).unwrap();
+        let all = index["manifests"].as_array().unwrap();
+        let found = all.iter().find(|m| m["platform"]["architecture"] == arch).unwrap();
+        found["digest"].as_str().unwrap().to_owned()
+    };
+    for arch in ["amd64", "arm64"] {
+        let platform = format!("--platform=linux/{arch}");
+        assert_eq!(run(&["digest", &platform, &name]).trim(), entry(arch));
+        let config: Value = serde_json::from_str(&run(&["config", &platform, &name])).unwrap();
+        assert_eq!(config["config"]["Labels"]["arch"], arch);
+        let by_digest = registry.image(&format!("app@{}", entry(arch)));
+        assert_eq!(run(&["manifest", &platform, &name]), run(&["manifest", &by_digest]));
+    }
+    let missing = context.run(["config", "--platform=linux/s390x", &name]).expect_code(1);
+    assert!(missing.stderr.contains("linux/amd64, linux/arm64"), "{missing}");
+    let Some(seen) = skopeo_raw(&context, &["--raw", &source]) else { return };
+    assert_eq!(seen, index, "byte by byte");
+    let seen = skopeo_raw(&context, &["--raw", "--config", "--override-arch=arm64", &source]).unwrap();
+    assert_eq!(seen, run(&["config", "--platform=linux/arm64", &name]));
+}
+
+#[test]
+fn one_image_in_three_places_is_one() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("places");
+    let name = registry.image("app:1");
+    build(
+        &context,
+        "FROM busybox\nCOPY Dockerfile /file\nENV A=1\n",
+        &["-t", &name, "-o", "type=image,push=true"],
+    );
+    let layout = context.dir().join("layout");
+    let layout = layout.to_str().unwrap();
+    build(
+        &context,
+        "FROM busybox\nCOPY Dockerfile /file\nENV A=1\n",
+        &["-t", "app:1", "-o", &format!("type=oci,tar=false,dest={layout}")],
+    );
+    let (store, layout) = (format!("store://{name}"), format!("oci-layout://{layout}:1"));
+    let config = |name: &str| context.run(["config", name]).expect_success().stdout;
+    assert_eq!(config(&name), config(&store));
+    assert_eq!(config(&name), config(&layout));
+    let digest = |name: &str| context.run(["digest", name]).expect_success().stdout;
+    assert_eq!(digest(&name), digest(&layout));
+    for (a, b) in [(&name, &store), (&store, &layout), (&layout, &name)] {
+        let same = context.run(["diff", "-q", "--exit-code", a, b]).expect_success();
+        assert!(same.stdout.contains("no difference"), "{same}");
+    }
+}
+
+#[test]
+fn differences_are_told() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("diff");
+    let (old, new) = (registry.image("app:1"), registry.image("app:2"));
+    context.write("project/one", "1");
+    context.write("project/same", "same");
+    let dockerfile = "FROM busybox\nCOPY one /etc/conf\nCOPY same /gone\nCOPY same /same\nENV A=1 B=2\n";
+    build(&context, dockerfile, &["-t", &old, "--push"]);
+    let dockerfile = "FROM busybox\nCOPY --chmod=600 Dockerfile /etc/conf\nCOPY same /same\nCOPY one /opt/new\n\
+         ENV A=2\nUSER nobody\n";
+    build(&context, dockerfile, &["-t", &new, "--push"]);
+    let output = context.run(["diff", "-q", "--exit-code", &old, &new]).expect_code(1);
+    for line in [
+        "- config.Env.A: 1",
+        "+ config.Env.A: 2",
+        "- config.Env.B: 2",
+        "+ config.User: nobody",
+        "- /gone",
+        "+ /opt/new  1B",
+        "+ /opt/",
+    ] {
+        assert!(output.stdout.lines().any(|l| l == line), "{line:?} is missing: {output}");
+    }
+    let conf = output.stdout.lines().find(|l| l.starts_with("~ /etc/conf")).unwrap();
+    assert!(conf.contains("content 1B → ") && conf.contains("mode 0644 → 0600"), "{conf}");
+    assert!(!output.stdout.contains("/same"), "{output}");
+    let all = json(&context.run(["diff", "-q", "--json", &old, &new]).expect_success());
+    assert_eq!(all["equal"], false);
+    let files: BTreeMap<&str, &str> = all["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|f| (f["path"].as_str().unwrap(), f["change"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        files,
+        [("/etc/conf", "changed"), ("/gone", "removed"), ("/opt", "added"), ("/opt/new", "added")].into()
+    );
+    let fetched = registry.requests("GET", "/blobs/");
+    let short = json(&context.run(["diff", "-q", "--json", "--no-files", &old, &new]).expect_success());
+    assert_eq!(short["files"], Value::Null);
+    assert_eq!(short["before"]["layers"][0]["shared"], true);
+    assert_eq!(registry.requests("GET", "/blobs/") - fetched, 2, "the configs only");
+}
+
+#[test]
+fn files_come_out_as_one_tar() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("export");
+    let name = registry.image("app:1");
+    context.write("project/one", "content of one\n");
+    build(
+        &context,
+        "FROM busybox\nCOPY one /a/one\nCOPY one /a/two\n",
+        &["-t", &name, "-o", "type=image,push=true"],
+    );
+    let other = Context::new("export-remote");
+    let file = |context: &Context, name: &str| {
+        let file = context.dir().join("out.tar");
+        let output = context.run(["export", "-q", "-o", file.to_str().unwrap(), name]).expect_success();
+        assert!(output.stdout.is_empty(), "{output}");
+        std::fs::read(file).unwrap()
+    };
+    let remote = file(&other, &name);
+    assert!(
+        remote == file(&context, &format!("store://{name}")),
+        "wherever it comes from, the tar is the same"
+    );
+    assert!(other.run(["images", "-q"]).expect_success().stdout.is_empty(), "nothing is kept under a name");
+    let list = Output::of(program("tar").arg("tf").arg(other.dir().join("out.tar"))).expect_success();
+    for path in ["a/one", "a/two", "bin/busybox"] {
+        assert!(list.stdout.lines().any(|l| l.trim_start_matches("./") == path), "{path}: {list}");
+    }
+    let mut piped = other.command(["export", "-q", &name]);
+    let piped = piped.output().unwrap();
+    assert!(piped.status.success() && piped.stdout == remote);
+}
+
+#[test]
+fn transfers_can_be_told_as_json() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("json");
+    let name = registry.image("app:1");
+    build(&context, "FROM busybox\nLABEL a=b\n", &["-t", &name]);
+    let pushed = json(&context.run(["push", "--json", &name]).expect_success());
+    let pulled = json(&Context::new("json-pull").run(["pull", "--json", &name]).expect_success());
+    assert_eq!(pushed, pulled);
+    assert_eq!(pushed["name"], name);
+    assert_eq!(pushed["digest"], context.run(["digest", &name]).expect_success().stdout.trim());
+}
