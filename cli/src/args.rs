@@ -54,6 +54,14 @@ pub enum Command {
     Export(commands::look::ExportArgs),
     /// Show what two images differ in: config, layers, files
     Diff(commands::diff::DiffArgs),
+    /// Copy an image from one registry to another
+    Copy(commands::copy::CopyArgs),
+    /// List what refers to an image: signatures, attestations, SBOMs
+    Referrers(commands::copy::ReferrersArgs),
+    /// Make, show and annotate indexes of images
+    Index(commands::index::IndexArgs),
+    /// Push and pull files that are no images
+    Artifact(commands::artifact::ArtifactArgs),
     /// List the images of the store
     Images(commands::images::ImagesArgs),
     /// Give an image another name

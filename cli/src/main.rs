@@ -68,6 +68,14 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         }
         Command::Config(args) => with_images(global, args, async |i| commands::look::config(args, i).await),
         Command::Export(args) => with_images(global, args, async |i| commands::look::export(args, i).await),
+        Command::Copy(args) => with_images(global, args, async |i| commands::copy::copy(args, i).await),
+        Command::Referrers(args) => {
+            with_images(global, args, async |i| commands::copy::referrers(args, i).await)
+        }
+        Command::Index(args) => with_images(global, args, async |i| commands::index::run(args, i).await),
+        Command::Artifact(args) => {
+            with_images(global, args, async |i| commands::artifact::run(args, i).await)
+        }
         Command::Diff(args) => with_images(global, args, async |i| commands::diff::run(args, i).await),
         Command::Images(args) => with_store(global, async |s| commands::images::images(args, &s)),
         Command::Tag(args) => with_store(global, async |s| commands::images::tag(args, &s)),

@@ -83,7 +83,7 @@ impl Images {
                 let (pulled, value) = futures_util::future::join(pull, parse).await;
                 match pulled {
                     Err(e) if e.kind() == cooper_registry_client::ErrorKind::Local && value.is_err() => value,
-                    Err(e) => Err(refused(&reference, e)),
+                    Err(e) => Err(refused(e)),
                     Ok(()) => value,
                 }
             }

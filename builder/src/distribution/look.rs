@@ -43,7 +43,7 @@ impl Images {
                 Ok(Some(descriptor)) => Ok(descriptor),
                 // The answer to GET says what is missing.
                 Ok(None) => Ok(self.resolve(reference).await?.descriptor),
-                Err(e) => Err(refused(reference, e)),
+                Err(e) => Err(refused(e)),
             },
             ImageName::Store(reference) => Ok(self.session()?.record(&reference.to_string())?.1),
             ImageName::Layout { path, tag, digest } => {
@@ -122,7 +122,7 @@ impl Images {
     pub(super) async fn resolve(&self, reference: &Reference) -> Result<Document, BuildError> {
         match self.client.resolve(reference).await {
             Ok(found) => Ok(Document { descriptor: found.descriptor, bytes: found.bytes }),
-            Err(e) => Err(self.with_store_hint(reference, refused(reference, e))),
+            Err(e) => Err(self.with_store_hint(reference, refused(e))),
         }
     }
 
@@ -142,7 +142,7 @@ impl Images {
     ) -> Result<Document, BuildError> {
         if let ImageName::Registry(reference) = name {
             let found = self.client.fetch_manifest(reference, &descriptor.digest).await;
-            let found = found.map_err(|e| refused(reference, e))?;
+            let found = found.map_err(refused)?;
             return Ok(Document { bytes: found.bytes, descriptor: found.descriptor });
         }
         let bytes = self.small(name, &descriptor, MAX_MANIFEST_BYTES).await?;
@@ -163,7 +163,7 @@ impl Images {
         }
         match name {
             ImageName::Registry(reference) => {
-                self.client.pull_bytes(reference, descriptor).await.map_err(|e| refused(reference, e))
+                self.client.pull_bytes(reference, descriptor).await.map_err(refused)
             }
             ImageName::Store(_) => {
                 let store = self.session()?.store();

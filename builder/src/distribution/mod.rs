@@ -4,8 +4,11 @@
 //! Nothing here brings anything into the store; only [`Images::export`] unpacks there. [`Images`] works without a store
 //! as long as no name asks for it.
 
+mod artifact;
+mod copy;
 mod diff;
 mod export;
+mod index;
 mod layer;
 mod look;
 mod name;
@@ -13,15 +16,17 @@ mod repository;
 mod tree;
 mod watch;
 
+pub use artifact::{Artifact, ArtifactFile, PulledFile};
+pub use cooper_registry_client::{Copied, CopyOptions};
 pub use diff::{ConfigChange, Difference, FileChange, Side, SideLayer};
+pub use index::{Annotation, AnnotationPlace, IndexRequest};
 pub use look::{Document, Image};
 pub use name::ImageName;
 pub use repository::Deletion;
 pub use tree::Node;
 pub use watch::Watch;
 
-use cooper_oci::Reference;
-use cooper_registry_client::{Client, Credentials, ErrorKind};
+use cooper_registry_client::{Client, Credentials, Error, ErrorKind};
 
 use crate::error::{BuildError, Kind};
 use crate::session::Session;
@@ -75,7 +80,7 @@ impl Images {
 }
 
 /// A registry's refusal: whose fault it is, and what to do about it.
-pub(crate) fn refused(reference: &Reference, error: cooper_registry_client::Error) -> BuildError {
+pub(crate) fn refused(error: Error) -> BuildError {
     let kind = match error.kind() {
         ErrorKind::NotFound => Kind::Absent,
         ErrorKind::Cancelled => Kind::Cancelled,
@@ -83,8 +88,8 @@ pub(crate) fn refused(reference: &Reference, error: cooper_registry_client::Erro
         _ => Kind::Remote,
     };
     let failed = BuildError::new(kind, error.to_string());
-    let failed = match error.kind() {
-        ErrorKind::Auth => failed.hint(format!("`cooper login {}`", reference.registry)),
+    let failed = match &error {
+        Error::Auth { target, .. } => failed.hint(format!("`cooper login {}`", target.registry)),
         _ => failed,
     };
     failed.caused_by_sources_of(error)

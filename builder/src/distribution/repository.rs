@@ -19,9 +19,15 @@ pub enum Deletion {
 }
 
 impl Images {
-    /// The tags of a repository, sorted.
-    pub async fn tags(&self, repository: &Reference) -> Result<Vec<String>, BuildError> {
-        self.client.list_tags(repository).await.map_err(|e| refused(repository, e))
+    /// The tags of a repository, sorted: all, or at most `most` of those that come after `last`.
+    pub async fn tags(
+        &self,
+        repository: &Reference,
+        last: Option<&str>,
+        most: Option<usize>,
+    ) -> Result<Vec<String>, BuildError> {
+        let most = most.unwrap_or(usize::MAX);
+        self.client.list_tags_after(repository, last, most).await.map_err(refused)
     }
 
     /// Deletes a tag or an image from its registry; gives back what was deleted.
@@ -30,7 +36,7 @@ impl Images {
         if reference.digest.is_none() {
             let tag = reference.tag_or_latest().unwrap_or("latest").to_owned();
             doomed = reference.with_tag(tag);
-            let found = self.client.head_manifest(&doomed).await.map_err(|e| refused(reference, e))?;
+            let found = self.client.head_manifest(&doomed).await.map_err(refused)?;
             let Some(found) = found else { return Err(absent(&doomed)) };
             if deletion == Deletion::Tag {
                 return match self.client.delete_manifest(&doomed).await {
@@ -39,19 +45,22 @@ impl Images {
                     Err(e) if e.answer().is_some_and(|a| NO_TAG_DELETION.contains(&a.status)) => {
                         Err(tag_stays(&doomed, &found.digest, Some(e)))
                     }
-                    Err(e) => Err(refused(reference, e)),
+                    Err(e) => Err(refused(e)),
                 };
             }
             doomed = Reference { tag: None, digest: Some(found.digest), ..doomed };
         }
         doomed.tag = None;
+        if let Some(digest) = &doomed.digest {
+            self.client.forget_referrer(&doomed, digest).await.map_err(refused)?;
+        }
         match self.client.delete_manifest(&doomed).await {
             Ok(true) => Ok(doomed),
             Ok(false) => Err(absent(&doomed)),
             Err(e) if e.kind() == ErrorKind::Protocol && e.answer().is_some_and(|a| a.status == 405) => {
-                Err(refused(reference, e).hint("the registry is set up not to delete anything"))
+                Err(refused(e).hint("the registry is set up not to delete anything"))
             }
-            Err(e) => Err(refused(reference, e)),
+            Err(e) => Err(refused(e)),
         }
     }
 }

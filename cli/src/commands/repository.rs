@@ -15,6 +15,12 @@ pub struct LsArgs {
     /// Repository, such as registry.example/app
     #[arg(value_parser = repository)]
     repository: ImageName,
+    /// At most so many tags
+    #[arg(short, long, value_name = "NUMBER")]
+    limit: Option<usize>,
+    /// Only tags that come after this one
+    #[arg(long, value_name = "TAG")]
+    after: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -61,7 +67,7 @@ impl Names for DeleteArgs {
 /// Runs `cooper ls`.
 pub async fn ls(args: &LsArgs, images: Images) -> Result<(), Failure> {
     let Some(repository) = args.repository.registry() else { return Ok(()) };
-    let tags = images.tags(repository).await?;
+    let tags = images.tags(repository, args.after.as_deref(), args.limit).await?;
     if args.json {
         return ui::print(&format!("{:#}\n", json!({ "repository": repository.name(), "tags": tags })));
     }

@@ -1,0 +1,36 @@
+//! Copying between registries, and what refers to an image.
+
+use cooper_oci::{Descriptor, Platform, Reference};
+use cooper_registry_client::{Copied, CopyOptions};
+
+use super::name::ImageName;
+use super::{Images, refused};
+use crate::error::BuildError;
+
+impl Images {
+    /// Copies an image from one repository to another; nothing is stored on the way.
+    pub async fn copy(
+        &self,
+        from: &Reference,
+        to: &Reference,
+        options: &CopyOptions,
+    ) -> Result<Copied, BuildError> {
+        self.client.copy(from, to, options).await.map_err(refused)
+    }
+
+    /// The image that a name stands for, and the manifests of its repository that refer to it.
+    pub async fn referrers(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+        artifact_type: Option<&str>,
+    ) -> Result<(Descriptor, Vec<Descriptor>), BuildError> {
+        let name = ImageName::Registry(reference.clone());
+        let subject = match platform {
+            Some(platform) => self.document(&name, Some(platform)).await?.descriptor,
+            None => self.descriptor(&name).await?,
+        };
+        let found = self.client.referrers(reference, &subject.digest, artifact_type).await;
+        Ok((subject, found.map_err(refused)?))
+    }
+}
