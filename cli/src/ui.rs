@@ -9,7 +9,12 @@ pub fn print(text: &str) -> Result<(), Failure> {
     write(text.as_bytes())
 }
 
-/// The same of bytes.
+/// Writes results, one a line.
+pub fn lines(lines: &[String]) -> Result<(), Failure> {
+    print(&lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>())
+}
+
+/// Writes a result that is no text.
 pub fn write(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

@@ -15,7 +15,13 @@ impl Images {
         to: &Reference,
         options: &CopyOptions,
     ) -> Result<Copied, BuildError> {
-        self.client.copy(from, to, options).await.map_err(refused)
+        let (mut from, mut options) = (from.clone(), options.clone());
+        if let Some(platform) = options.platform.take() {
+            // Asked for by us, as everywhere, the error lists what there is.
+            let chosen = self.document(&ImageName::Registry(from.clone()), Some(&platform)).await?;
+            from = from.with_digest(chosen.descriptor.digest);
+        }
+        self.client.copy(&from, to, &options).await.map_err(refused)
     }
 
     /// The image that a name stands for, and the manifests of its repository that refer to it.

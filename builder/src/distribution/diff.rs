@@ -122,8 +122,8 @@ impl Images {
         platform: Option<&Platform>,
         files: bool,
     ) -> Result<Difference, BuildError> {
-        let (a, b) =
-            futures_util::future::try_join(self.image(before, platform), self.image(after, platform)).await?;
+        let both = futures_util::future::try_join(self.image(before, platform), self.image(after, platform));
+        let (a, b) = Box::pin(both).await?;
         let files = if files { Some(self.files([(before, &a), (after, &b)]).await?) } else { None };
         Ok(Difference {
             before: side(before, &a, &b),
@@ -237,15 +237,10 @@ fn values(config: &[u8]) -> BTreeMap<String, Value> {
 fn gather(key: &str, value: &Value, all: &mut BTreeMap<String, Value>) {
     let under = |name: &str| if key.is_empty() { name.to_owned() } else { format!("{key}.{name}") };
     match value {
-        Value::Null => {}
-        Value::String(text) if text.is_empty() => {}
+        value if says_nothing(key, value) => {}
         Value::Object(fields) if !fields.is_empty() => {
             fields.iter().for_each(|(name, value)| gather(&under(name), value, all));
         }
-        // A set, such as the ports; an empty one says nothing.
-        Value::Object(_) if key.matches('.').count() > 1 => drop(all.insert(key.to_owned(), value.clone())),
-        Value::Object(_) => {}
-        Value::Array(items) if items.is_empty() => {}
         Value::Array(items) if key == "config.Env" => {
             for item in items.iter().filter_map(Value::as_str) {
                 let (name, value) = item.split_once('=').unwrap_or((item, ""));
@@ -253,6 +248,18 @@ fn gather(key: &str, value: &Value, all: &mut BTreeMap<String, Value>) {
             }
         }
         other => drop(all.insert(key.to_owned(), other.clone())),
+    }
+}
+
+/// Whether a value means what a missing one does. An empty object does unless it is a member of a set, such as
+/// `config.ExposedPorts.80/tcp`.
+fn says_nothing(key: &str, value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty() && key.matches('.').count() < 2,
+        Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

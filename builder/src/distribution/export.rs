@@ -52,16 +52,13 @@ impl Images {
                 let origin = origins.get(diff_id);
                 assemble::open_layer_tar(&session, diff_id, origin.as_ref().map(|o| &o.descriptor))
             })?;
-            match dest {
-                Some(dest) => replace_file(&dest, |out| Ok(store.flatten_tar(&chain, out).map(drop)?)),
-                None => {
-                    let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
-                    store.flatten_tar(&chain, &mut out)?;
-                    out.flush().map_err(|e| {
-                        BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e)
-                    })
-                }
+            if let Some(dest) = dest {
+                return replace_file(&dest, |out| Ok(store.flatten_tar(&chain, out).map(drop)?));
             }
+            let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
+            store.flatten_tar(&chain, &mut out)?;
+            out.flush()
+                .map_err(|e| BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e))
         })
         .await
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bytes::Bytes;
+use cooper_oci::reference::DEFAULT_REGISTRY;
 use cooper_oci::{Descriptor, ImageConfig, Index, Manifest, Platform, Reference, media};
 
 use super::name::ImageName;
@@ -122,17 +123,8 @@ impl Images {
     pub(super) async fn resolve(&self, reference: &Reference) -> Result<Document, BuildError> {
         match self.client.resolve(reference).await {
             Ok(found) => Ok(Document { descriptor: found.descriptor, bytes: found.bytes }),
-            Err(e) => Err(self.with_store_hint(reference, refused(e))),
+            Err(e) => Err(with_store_hint(reference, refused(e))),
         }
-    }
-
-    /// Names without a place are looked up in registries: who means the store must say so.
-    fn with_store_hint(&self, reference: &Reference, error: BuildError) -> BuildError {
-        if reference.registry == cooper_oci::reference::DEFAULT_REGISTRY && error.advice().is_none() {
-            return error
-                .hint(format!("of an image in Cooper's store the name is store://{}", reference.familiar()));
-        }
-        error
     }
 
     pub(super) async fn manifest_at(
@@ -191,4 +183,13 @@ impl Images {
             }
         }
     }
+}
+
+/// Names without a place are looked up in registries: who means the store must say so.
+fn with_store_hint(reference: &Reference, error: BuildError) -> BuildError {
+    if reference.registry == DEFAULT_REGISTRY && error.advice().is_none() {
+        let name = reference.familiar();
+        return error.hint(format!("if an image of Cooper's store is meant: store://{name}"));
+    }
+    error
 }

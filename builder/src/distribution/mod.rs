@@ -26,7 +26,7 @@ pub use repository::Deletion;
 pub use tree::Node;
 pub use watch::Watch;
 
-use cooper_registry_client::{Client, Credentials, Error, ErrorKind};
+use cooper_registry_client::{Client, ClientBuilder, Credentials, Error, ErrorKind, Hosts};
 
 use crate::error::{BuildError, Kind};
 use crate::session::Session;
@@ -38,15 +38,18 @@ pub struct RegistryOptions {
     pub plain_http: Vec<String>,
     /// Send credentials to those, for anybody on the way to read.
     pub plaintext_credentials: bool,
+    /// Registries of which any certificate is taken.
+    pub skip_verify: Vec<String>,
 }
 
 impl RegistryOptions {
     /// The settings of a client.
-    pub(crate) fn builder(&self) -> cooper_registry_client::ClientBuilder {
+    pub(crate) fn builder(&self) -> ClientBuilder {
         let start = Client::builder()
             .hosts(Hosts::from_environment())
             .allow_plaintext_credentials(self.plaintext_credentials);
-        self.plain_http.iter().fold(start, cooper_registry_client::ClientBuilder::insecure)
+        let start = self.plain_http.iter().fold(start, ClientBuilder::insecure);
+        self.skip_verify.iter().fold(start, ClientBuilder::skip_verify)
     }
 
     /// A client that knows the user's credentials.
@@ -84,11 +87,12 @@ pub(crate) fn refused(error: Error) -> BuildError {
     let kind = match error.kind() {
         ErrorKind::NotFound => Kind::Absent,
         ErrorKind::Cancelled => Kind::Cancelled,
-        ErrorKind::Local => Kind::Config,
+        ErrorKind::Local | ErrorKind::Config => Kind::Config,
         _ => Kind::Remote,
     };
     let failed = BuildError::new(kind, error.to_string());
-    let failed = match &error {
+    let at_last = if let Error::Mirrored { source, .. } = &error { source } else { &error };
+    let failed = match at_last {
         Error::Auth { target, .. } => failed.hint(format!("`cooper login {}`", target.registry)),
         _ => failed,
     };

@@ -256,7 +256,9 @@ mod tests {
 
     fn tree(layers: &[&[(&str, &str)]]) -> Tree {
         let mut tree = Tree::default();
-        layers.iter().for_each(|members| tree.apply(&layer(members)));
+        for members in layers {
+            tree.apply(&layer(members));
+        }
         tree
     }
 

@@ -193,7 +193,8 @@ async fn pull(args: &PullArgs, images: Images) -> Result<(), Failure> {
         let value = json!({ "name": args.name.to_string(), "digest": from.digest.as_str(), "files": files });
         return ui::print(&format!("{value:#}\n"));
     }
-    ui::print(&files.iter().map(|f| format!("{}\n", f.path.display())).collect::<String>())
+    let paths: Vec<String> = files.iter().map(|f| f.path.display().to_string()).collect();
+    ui::lines(&paths)
 }
 
 #[cfg(test)]

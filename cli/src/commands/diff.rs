@@ -59,7 +59,8 @@ pub async fn run(args: &DiffArgs, images: Images) -> Result<(), Failure> {
     let difference = watched(args.quiet, async |events| {
         let watch = Watch::new(events, format!("compare {} and {}", args.before, args.after));
         let images = images.watched_by(&watch);
-        let done = images.diff(&args.before, &args.after, args.platform.as_ref(), !args.no_files).await;
+        let work = images.diff(&args.before, &args.after, args.platform.as_ref(), !args.no_files);
+        let done = Box::pin(work).await;
         watch.end(&done);
         Ok(done?)
     })

@@ -71,7 +71,7 @@ pub async fn ls(args: &LsArgs, images: Images) -> Result<(), Failure> {
     if args.json {
         return ui::print(&format!("{:#}\n", json!({ "repository": repository.name(), "tags": tags })));
     }
-    ui::print(&tags.iter().map(|tag| format!("{tag}\n")).collect::<String>())
+    ui::lines(&tags)
 }
 
 /// Runs `cooper delete`: deletes as many as can be deleted, fails if one could not.

@@ -15,18 +15,29 @@ pub struct RegistryFlags {
     /// Let --plain-http send credentials, for anybody on the way to read
     #[arg(long, requires = "plain_http")]
     plain_http_credentials: bool,
+    /// Take any certificate: of this registry, or of all that the command names
+    #[arg(long, value_name = "HOST[:PORT]", num_args = 0..=1, require_equals = true,
+          default_missing_value = "", action = ArgAction::Append)]
+    skip_verify: Vec<String>,
 }
 
 impl RegistryFlags {
     /// Options for a command that names these registries.
-    pub fn options<'a>(&self, named: impl IntoIterator<Item = &'a str>) -> RegistryOptions {
-        let mut plain_http: Vec<String> = self.plain_http.iter().filter(|h| !h.is_empty()).cloned().collect();
-        if self.plain_http.iter().any(String::is_empty) {
-            plain_http.extend(named.into_iter().map(str::to_owned));
+    pub fn options<'a>(&self, named: impl IntoIterator<Item = &'a str> + Clone) -> RegistryOptions {
+        let all = |flag: &[String]| {
+            let mut hosts: Vec<String> = flag.iter().filter(|h| !h.is_empty()).cloned().collect();
+            if flag.iter().any(String::is_empty) {
+                hosts.extend(named.clone().into_iter().map(str::to_owned));
+            }
+            hosts.sort();
+            hosts.dedup();
+            hosts
+        };
+        RegistryOptions {
+            plain_http: all(&self.plain_http),
+            plaintext_credentials: self.plain_http_credentials,
+            skip_verify: all(&self.skip_verify),
         }
-        plain_http.sort();
-        plain_http.dedup();
-        RegistryOptions { plain_http, plaintext_credentials: self.plain_http_credentials }
     }
 
     /// Options for a command on one image, named as the user wrote it; whether the name is right is found out later.
@@ -89,7 +100,7 @@ mod tests {
     fn plain_http_is_for_those_named_or_for_one() {
         let flags = |hosts: &[&str]| RegistryFlags {
             plain_http: hosts.iter().map(|h| (*h).to_owned()).collect(),
-            plain_http_credentials: false,
+            ..RegistryFlags::default()
         };
         let named = ["a.test", "b.test:5000", "a.test"];
         assert!(flags(&[]).options(named).plain_http.is_empty());
