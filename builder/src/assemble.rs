@@ -10,13 +10,12 @@ use cooper_oci::compress::Compression;
 use cooper_oci::{
     Descriptor, Digest, History, ImageConfig, Index, Manifest, Platform, format_rfc3339, media,
 };
-use cooper_snapshotter::BlobForm;
 
 use crate::error::{BuildError, Kind};
+use crate::forms::{self, Purpose, Wanted};
 use crate::image_source::{Origins, fetch_layer};
 use crate::rootfs::Rootfs;
 use crate::session::Inner;
-use crate::task;
 
 /// How layers are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +54,8 @@ pub struct AssembledImage {
     pub layers: Vec<(Digest, Descriptor)>,
     /// Where base layers can be fetched.
     pub origins: Origins,
+    /// The form of layers that were made here.
+    pub format: LayerFormat,
     /// `created` of the config.
     pub created: Option<String>,
 }
@@ -149,11 +150,12 @@ pub async fn assemble(
     rootfs: &Rootfs,
     origins: &Origins,
     format: &LayerFormat,
+    purpose: &Purpose,
     annotations: &[(String, String)],
 ) -> Result<AssembledImage, BuildError> {
     let config_bytes = config_bytes(config)?;
     let descriptors = futures_util::future::try_join_all(
-        rootfs.layers.iter().map(|layer| layer_descriptor(session, &layer.diff_id, origins, format)),
+        rootfs.layers.iter().map(|layer| layer_descriptor(session, &layer.diff_id, origins, format, purpose)),
     )
     .await?;
     let config_type = if format.oci_types { media::OCI_CONFIG } else { media::DOCKER_CONFIG };
@@ -172,16 +174,18 @@ pub async fn assemble(
         config_bytes,
         layers,
         origins: origins.clone(),
+        format: format.clone(),
         created: config.created.clone(),
     })
 }
 
-/// The descriptor of one layer in the format asked for, making the compressed blob if it does not exist.
+/// The descriptor of one layer in the format asked for, making it if it is not known.
 async fn layer_descriptor(
     session: &Arc<Inner>,
     diff_id: &Digest,
     origins: &Origins,
     format: &LayerFormat,
+    purpose: &Purpose,
 ) -> Result<Descriptor, BuildError> {
     if let Some(origin) = origins.get(diff_id)
         && !(format.force && media::compression_of(&origin.descriptor.media_type) != Some(format.compression))
@@ -194,75 +198,21 @@ async fn layer_descriptor(
         descriptor.annotations.clone_from(&origin.descriptor.annotations);
         return Ok(descriptor);
     }
-    if let Some(origin) = origins.get(diff_id) {
-        fetch_layer(session, &origin).await?;
+    let base = origins.get(diff_id);
+    if let Some(origin) = &base {
+        fetch_layer(session, origin).await?;
     }
-    let session = session.clone();
-    let diff_id = diff_id.clone();
-    let format = format.clone();
-    let origin = origins.get(&diff_id);
-    let permit = session.compress_slots.clone().acquire_owned().await.map_err(|_| BuildError::cancelled())?;
-    task::blocking("compress layer", move || {
-        let _permit = permit;
-        compress_layer(&session, &diff_id, origin.as_ref().map(|o| &o.descriptor), &format)
-    })
-    .await
+    let wanted = Wanted {
+        diff_id: diff_id.clone(),
+        base: base.map(|o| o.descriptor),
+        format: format.clone(),
+        purpose: purpose.clone(),
+    };
+    forms::descriptor(session, wanted).await
 }
 
 fn converted(media_type: &str, oci_types: bool) -> String {
     if oci_types { media::to_oci(media_type).to_string() } else { media::to_docker(media_type).to_string() }
-}
-
-fn compress_layer(
-    session: &Inner,
-    diff_id: &Digest,
-    base: Option<&Descriptor>,
-    format: &LayerFormat,
-) -> Result<Descriptor, BuildError> {
-    let media_type = match (format.compression, format.oci_types) {
-        (Compression::None, true) => media::OCI_LAYER_TAR,
-        (Compression::Gzip, true) => media::OCI_LAYER_GZIP,
-        (Compression::Zstd, _) => media::OCI_LAYER_ZSTD,
-        (Compression::None, false) => media::DOCKER_LAYER_TAR,
-        (Compression::Gzip, false) => media::DOCKER_LAYER_GZIP,
-    };
-    let info = session.store.layer(diff_id)?;
-    if format.compression == Compression::None
-        && base.is_none()
-        && let Some(info) = &info
-    {
-        return Ok(Descriptor::new(media_type, diff_id.clone(), info.size_bytes));
-    }
-    let form = form_name(media_type, format);
-    if let Some(known) = info.iter().flat_map(|i| &i.blobs).find(|b| b.media_type == form)
-        && session.store.has_blob(&known.digest)? == Some(known.size_bytes)
-    {
-        return Ok(Descriptor::new(media_type, known.digest.clone(), known.size_bytes));
-    }
-    let failed = |e: std::io::Error| {
-        BuildError::new(Kind::Config, format!("cannot compress layer {diff_id}")).caused_by(e)
-    };
-    let writer = session.store.blob_writer(None, None)?;
-    let mut encoder =
-        cooper_oci::compress::encoder(writer, format.compression, format.level, session.threads)
-            .map_err(failed)?;
-    write_layer_tar(session, diff_id, base, &mut encoder)?;
-    let writer = encoder.finish().map_err(failed)?;
-    let size_bytes = writer.written();
-    let digest = writer.commit()?;
-    // Base layers that are recompressed have no information file until they are unpacked.
-    if info.is_some() {
-        session
-            .store
-            .record_blob_form(diff_id, BlobForm { media_type: form, digest: digest.clone(), size_bytes })?;
-    }
-    Ok(Descriptor::new(media_type, digest, size_bytes))
-}
-
-/// What distinguishes compressed forms of one layer: their bytes depend on the level and on our coder.
-fn form_name(media_type: &str, format: &LayerFormat) -> String {
-    let level = format.level.map_or_else(|| "default".to_string(), |l| l.to_string());
-    format!("{media_type};level={level};coder=2")
 }
 
 /// A layer's uncompressed tar as a stream: from the base image's blob, which must be in the store.
@@ -276,9 +226,9 @@ pub fn open_layer_tar(
     };
     let file = session.store.open_blob(&base.digest)?;
     let compression = media::compression_of(&base.media_type).unwrap_or(Compression::None);
-    let reader = std::io::BufReader::with_capacity(1 << 18, file);
-    cooper_oci::compress::decoder(reader, compression)
-        .map_err(|source| cooper_snapshotter::Error::LayerStream { layer: diff_id.to_string(), source })
+    let reader = cooper_oci::compress::threaded_decoder(file, compression, session.threads)
+        .map_err(|source| cooper_snapshotter::Error::LayerStream { layer: diff_id.to_string(), source })?;
+    Ok(reader)
 }
 
 /// Writes a layer's uncompressed tar: from its snapshot if we made it, else from the base image's blob.

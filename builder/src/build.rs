@@ -107,6 +107,7 @@ impl Session {
                 images,
                 origins: Origins::default(),
                 publishing: Mutex::default(),
+                early_form: export::early_form(&outputs),
                 first_step,
             });
             first_step += steps;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::assemble::{self, AssembledImage, Bundle, LayerFormat};
 use crate::error::{BuildError, Kind};
 use crate::event::EventSender;
+use crate::forms::Purpose;
 use crate::image_source::{self, Origin, Origins, fetch_layer};
 use crate::rootfs::{Layer, Rootfs};
 use crate::session::{Inner, Session};
@@ -301,8 +302,17 @@ impl Session {
             });
         }
         if !as_stored {
-            let made = assemble::assemble(&self.0, &image.config, &rootfs, &origins, &LayerFormat::GZIP, &[])
-                .await?;
+            let purpose = Purpose::Send(Some(reference.clone()));
+            let made = assemble::assemble(
+                &self.0,
+                &image.config,
+                &rootfs,
+                &origins,
+                &LayerFormat::GZIP,
+                &purpose,
+                &[],
+            )
+            .await?;
             return Ok((made, false));
         }
         // Pulled as it is: the same bytes go back.
@@ -315,6 +325,7 @@ impl Session {
             manifest: image.manifest.clone(),
             config_bytes,
             origins,
+            format: LayerFormat::GZIP,
             created: image.config.created.clone(),
         };
         Ok((made, true))

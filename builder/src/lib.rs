@@ -16,6 +16,8 @@ mod epoch;
 mod error;
 pub mod event;
 mod export;
+mod forms;
+mod growing;
 mod image_source;
 mod images;
 mod ops;

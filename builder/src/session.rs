@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 
 use crate::distribution::{RegistryOptions, Watch};
 use crate::error::{BuildError, Kind};
+use crate::forms::Forms;
 use crate::remote::http::Http;
 
 /// How a session is opened.
@@ -28,6 +29,8 @@ pub struct Session(pub(crate) Arc<Inner>);
 
 /// What all modules of the builder work with.
 pub struct Inner {
+    /// Compressed layers of this session. Before the store, whose last sync need not write what goes now.
+    pub forms: Forms,
     /// The store.
     pub store: Store,
     client: OnceLock<Client>,
@@ -75,6 +78,7 @@ impl Session {
             registries: options.registries.clone(),
             watch: OnceLock::new(),
             http: Http::default(),
+            forms: Forms::default(),
             threads,
             compress_slots: Arc::new(Semaphore::new(2)),
             run_slots: Arc::new(Semaphore::new(128)),

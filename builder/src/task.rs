@@ -1,4 +1,5 @@
-//! The only doors to threads: named tasks that end with their owner, and blocking work on tokio's bounded pool.
+//! The only doors to threads: named tasks that end with their owner, blocking work on tokio's bounded pool, and work
+//! in the background.
 
 use std::future::Future;
 
@@ -13,6 +14,26 @@ pub async fn blocking<T: Send + 'static>(
     let handle = tokio::task::spawn_blocking(work);
     handle.await.unwrap_or_else(|e| {
         Err(BuildError::new(Kind::Internal, format!("the task `{name}` ended unexpectedly")).caused_by(e))
+    })
+}
+
+/// As [`blocking`], in a thread of its own that takes only time that nobody else wants, as do the threads it starts.
+pub async fn background<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
+) -> Result<T, BuildError> {
+    let (sender, result) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+        cooper_sys::process::lower_priority();
+        // Whoever waited may have been cancelled.
+        let _ = sender.send(work());
+    });
+    let lost = |e: std::io::Error| {
+        BuildError::new(Kind::Internal, format!("the thread `{name}` could not be started")).caused_by(e)
+    };
+    thread.map_err(lost)?;
+    result.await.unwrap_or_else(|_| {
+        Err(BuildError::new(Kind::Internal, format!("the thread `{name}` ended unexpectedly")))
     })
 }
 

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use cooper_oci::{Descriptor, Digest, Reference};
 use cooper_registry_client::{ErrorKind, FileSource, PushOptions, WriteSink};
+use cooper_snapshotter::BlobWriter;
 
 use crate::assemble::{AssembledImage, Bundle};
 use crate::error::{BuildError, Kind};
 use crate::event::EventSender;
+use crate::forms::{self, Place, Purpose, Wanted};
+use crate::growing::GrowingSource;
 use crate::image_source::{Origin, fetch_layer};
 use crate::session::Inner;
 use crate::task;
@@ -22,7 +25,7 @@ pub async fn pull_blob(
         BuildError::new(Kind::Remote, format!("failed to fetch {} of {reference}: {e}", descriptor.digest))
     };
     let writer = session.store.blob_writer(Some(&descriptor.digest), Some(descriptor.size))?;
-    let mut sink = WriteSink::new(writer);
+    let mut sink = WriteSink::hashing(writer, BlobWriter::digest, BlobWriter::restart);
     session.client().pull_blob(reference, descriptor, &mut sink).await.map_err(|e| failed(&e))?;
     let writer = sink.into_inner().await.ok_or_else(|| failed(&"the writer was lost"))?;
     task::blocking("keep blob", move || Ok(writer.commit().map(drop)?)).await
@@ -100,10 +103,6 @@ async fn push_image(
     Ok(())
 }
 
-fn blob_path(session: &Inner, digest: &Digest) -> std::path::PathBuf {
-    session.store.root().join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
-}
-
 async fn push_blobs(
     session: &Arc<Inner>,
     image: &AssembledImage,
@@ -126,11 +125,15 @@ async fn push_layer(
     let failed = |e: cooper_registry_client::Error| {
         remote(format!("failed to push layer {} to {name}", descriptor.digest), name, e)
     };
+    if forms::uploaded(session, &descriptor.digest, name).await? {
+        return Ok(());
+    }
     let client = session.client();
     if client.blob_exists(name, &descriptor.digest).await.map_err(failed)? {
         return Ok(());
     }
-    if let Some(origin) = image.origins.get(diff_id).filter(|o| o.descriptor.digest == descriptor.digest) {
+    let origin = image.origins.get(diff_id);
+    if let Some(origin) = origin.as_ref().filter(|o| o.descriptor.digest == descriptor.digest) {
         if let cooper_frontend::graph::ImageSource::Registry(from) = &origin.source
             && from.registry == name.registry
             && from.repository != name.repository
@@ -138,20 +141,47 @@ async fn push_layer(
         {
             return Ok(());
         }
-        fetch_layer(session, &origin).await?;
+        fetch_layer(session, origin).await?;
     }
-    if session.store.has_blob(&descriptor.digest)?.is_none() && descriptor.digest == *diff_id {
-        // The uncompressed form exists only as a snapshot: make the blob.
-        let (session, diff_id) = (session.clone(), diff_id.clone());
-        task::blocking("write layer", move || {
-            let mut writer = session.store.blob_writer(Some(&diff_id), None)?;
-            session.store.layer_tar(&diff_id, &mut writer)?;
-            writer.commit()?;
-            Ok(())
-        })
-        .await?;
+    if bring_form(session, image, diff_id, descriptor, Some(name)).await?
+        && forms::uploaded(session, &descriptor.digest, name).await?
+    {
+        return Ok(());
     }
-    let source = FileSource(blob_path(session, &descriptor.digest));
-    client.push_blob(name, descriptor, &source, &PushOptions::default()).await.map_err(failed)?;
+    let options = PushOptions::default();
+    match forms::place(session, &descriptor.digest)? {
+        Some(Place::Blob(path)) => client.push_blob(name, descriptor, &FileSource(path), &options).await,
+        Some(Place::Session(growing)) => {
+            client.push_blob(name, descriptor, &GrowingSource(growing), &options).await
+        }
+        None => return Err(BuildError::new(Kind::Internal, format!("{} is lost", descriptor.digest))),
+    }
+    .map_err(failed)?;
     Ok(())
+}
+
+/// Makes sure that the bytes of a layer made here, or made anew from a base layer, are at hand. True if they had to be
+/// made; if `name` is given, they are sent there meanwhile.
+pub async fn bring_form(
+    session: &Arc<Inner>,
+    image: &AssembledImage,
+    diff_id: &Digest,
+    descriptor: &Descriptor,
+    name: Option<&Reference>,
+) -> Result<bool, BuildError> {
+    if forms::place(session, &descriptor.digest)?.is_some() {
+        return Ok(false);
+    }
+    let origin = image.origins.get(diff_id);
+    if let Some(origin) = &origin {
+        fetch_layer(session, origin).await?;
+    }
+    let wanted = Wanted {
+        diff_id: diff_id.clone(),
+        base: origin.map(|o| o.descriptor),
+        format: image.format.clone(),
+        purpose: Purpose::Send(name.cloned()),
+    };
+    forms::make_again(session, wanted, descriptor).await?;
+    Ok(true)
 }

@@ -32,6 +32,24 @@ pub struct Graph {
     pub args: Vec<PlannedArg>,
 }
 
+impl Graph {
+    /// The steps whose layers the result has, without base images; last one first.
+    pub fn target_steps(&self) -> Vec<StepId> {
+        let mut steps = Vec::new();
+        let mut next = self.result;
+        loop {
+            let base = match self.dag.node_weight(next).map(|step| &step.op) {
+                Some(Op::Run(op)) => op.base,
+                Some(Op::Copy(op)) => op.base,
+                Some(Op::Mkdir(op)) => op.base,
+                _ => return steps,
+            };
+            steps.push(next);
+            next = base;
+        }
+    }
+}
+
 /// An ARG with the value that it has in a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedArg {

@@ -75,6 +75,7 @@ mod sink;
 mod source;
 mod tags;
 mod transport;
+mod unfinished;
 mod upload;
 
 pub use auth::{Credential, CredentialError, Credentials, Saved, login, logout, save_credential};

@@ -47,7 +47,7 @@ impl Client {
         let endpoints = self.endpoints(reference, Access::Pull).await?;
         let mut fallen = Fallen::new(self, target);
         for (n, endpoint) in endpoints.iter().enumerate() {
-            let hasher = descriptor.digest.hasher();
+            let hasher = (!sink.hashes()).then(|| descriptor.digest.hasher());
             let mut pull =
                 Pull { client: self, endpoint, target, descriptor, hasher, offset: 0, ranges: true };
             let Err(error) = pull.run(sink).await else { return Ok(()) };
@@ -99,7 +99,8 @@ struct Pull<'a> {
     endpoint: &'a Endpoint,
     target: &'a Target,
     descriptor: &'a Descriptor,
-    hasher: Hasher,
+    /// Unless the sink hashes.
+    hasher: Option<Hasher>,
     /// Bytes that the sink has.
     offset: u64,
     /// Whether to ask for the rest only; not after a server made a mess of it.
@@ -125,9 +126,11 @@ impl Pull<'_> {
         loop {
             let before = self.offset;
             let (failure, error) = match self.transfer(sink).await? {
-                End::Complete if self.matches() => return self.finish(sink).await,
                 End::Complete => {
-                    let actual = self.hasher.clone().finish();
+                    let actual = self.digest(sink).await?;
+                    if actual == self.descriptor.digest {
+                        return self.finish(sink).await;
+                    }
                     let expected = self.descriptor.digest.clone();
                     let mismatch = Error::DigestMismatch { target: self.target.boxed(), expected, actual };
                     // Once: a resumed or damaged transfer may be right the second time.
@@ -163,8 +166,15 @@ impl Pull<'_> {
         Ok(Some(bytes.into()))
     }
 
-    fn matches(&self) -> bool {
-        self.hasher.clone().finish() == self.descriptor.digest
+    /// The digest of what the sink has.
+    async fn digest<S: BlobSink + ?Sized>(&self, sink: &mut S) -> Result<Digest> {
+        if let Some(hasher) = &self.hasher {
+            return Ok(hasher.clone().finish());
+        }
+        let digest =
+            sink.digest().await.map_err(|e| Error::local(self.target, "cannot store the blob", e))?;
+        let missing = || std::io::Error::other("the writer was lost");
+        digest.ok_or_else(|| Error::local(self.target, "cannot store the blob", missing()))
     }
 
     async fn start_over<S: BlobSink + ?Sized>(&mut self, sink: &mut S) -> Result<bool> {
@@ -173,7 +183,7 @@ impl Pull<'_> {
             Err(e) if e.kind() == std::io::ErrorKind::Unsupported => return Ok(false),
             Err(e) => return Err(Error::local(self.target, "cannot begin again", e)),
         }
-        self.hasher = self.descriptor.digest.hasher();
+        self.hasher = (!sink.hashes()).then(|| self.descriptor.digest.hasher());
         self.offset = 0;
         self.ranges = false;
         Ok(true)
@@ -184,7 +194,9 @@ impl Pull<'_> {
     }
 
     async fn accept<S: BlobSink + ?Sized>(&mut self, chunk: Bytes, sink: &mut S) -> Result<()> {
-        self.hasher.update(&chunk);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&chunk);
+        }
         self.offset += chunk.len() as u64;
         sink.write(chunk).await.map_err(|e| Error::local(self.target, "cannot store the blob", e))?;
         self.client.observe(Direction::Pull, &self.descriptor.digest, self.offset, self.descriptor.size);

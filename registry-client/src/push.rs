@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result, Target};
 use crate::retry::Attempts;
 use crate::session::Session;
 use crate::source::BlobSource;
-use crate::upload::{Step, Upload};
+use crate::upload::{Step, Upload, begin};
 
 /// How to push a blob.
 #[derive(Debug, Clone, Default)]
@@ -88,12 +88,13 @@ impl Client {
     }
 }
 
-struct Push<'a> {
-    client: &'a Client,
-    endpoint: &'a Endpoint,
-    target: &'a Target,
+/// One push of one blob.
+pub(crate) struct Push<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) target: &'a Target,
     /// The session that the registry keeps for us, to be given up on failure.
-    open: &'a Mutex<Option<Session>>,
+    pub(crate) open: &'a Mutex<Option<Session>>,
 }
 
 impl Push<'_> {
@@ -181,7 +182,7 @@ impl Push<'_> {
         loop {
             let current = match session.take() {
                 Some(session) => session,
-                None => upload.begin().await?,
+                None => begin(self.client, self.endpoint, self.target).await?,
             };
             self.remember(Some(&current));
             let step = match chunk_bytes {
@@ -227,12 +228,12 @@ impl Push<'_> {
         }
     }
 
-    fn remember(&self, session: Option<&Session>) {
+    pub(crate) fn remember(&self, session: Option<&Session>) {
         *self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = session.cloned();
     }
 
     /// Tells the registry to forget an unfinished upload, without waiting long for it.
-    async fn abandon(&self) {
+    pub(crate) async fn abandon(&self) {
         let session = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         if let Some(session) = session {
             let upload = self.client.delete_upload(self.endpoint, self.target, &session);

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::io::{self, Seek as _, Write};
 
 use bytes::Bytes;
+use cooper_oci::Digest;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 
@@ -23,6 +24,16 @@ pub trait BlobSink: Send {
     /// done, which makes the pull fail instead.
     fn restart(&mut self) -> impl Future<Output = io::Result<()>> + Send {
         std::future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// The digest of all bytes, if the sink makes it out itself; the pull then does not hash them, too.
+    fn digest(&mut self) -> impl Future<Output = io::Result<Option<Digest>>> + Send {
+        std::future::ready(Ok(None))
+    }
+
+    /// Whether [`digest`](Self::digest) will give one.
+    fn hashes(&self) -> bool {
+        false
     }
 
     /// All bytes were written and are right; completes when they have left every buffer.
@@ -68,12 +79,26 @@ pub struct WriteSink<W> {
     batch: Vec<Bytes>,
     batch_bytes: usize,
     restart: Option<fn(&mut W) -> io::Result<()>>,
+    digest: Option<fn(&W) -> Digest>,
 }
 
 impl<W: Write + Send + 'static> WriteSink<W> {
     /// A sink that cannot restart.
     pub fn new(writer: W) -> Self {
-        Self { writer: Some(writer), running: None, batch: Vec::new(), batch_bytes: 0, restart: None }
+        Self {
+            writer: Some(writer),
+            running: None,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            restart: None,
+            digest: None,
+        }
+    }
+
+    /// A sink whose writer hashes what it gets, with the algorithm of the digest that is pulled, and that restarts by
+    /// `restart`.
+    pub fn hashing(writer: W, digest: fn(&W) -> Digest, restart: fn(&mut W) -> io::Result<()>) -> Self {
+        Self { digest: Some(digest), ..Self::restartable(writer, restart) }
     }
 
     /// A sink that restarts by `restart`.
@@ -135,6 +160,17 @@ impl<W: Write + Send + 'static> BlobSink for WriteSink<W> {
             (Some(restart), Some(writer)) => restart(writer),
             _ => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    async fn digest(&mut self) -> io::Result<Option<Digest>> {
+        let Some(digest) = self.digest else { return Ok(None) };
+        self.hand_over().await?;
+        self.settle().await?;
+        Ok(self.writer.as_ref().map(digest))
+    }
+
+    fn hashes(&self) -> bool {
+        self.digest.is_some()
     }
 
     async fn finish(&mut self) -> io::Result<()> {

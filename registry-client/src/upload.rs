@@ -52,21 +52,21 @@ enum Standing {
     Lost,
 }
 
+/// Opens a session.
+pub(crate) async fn begin(client: &Client, endpoint: &Endpoint, target: &Target) -> Result<Session> {
+    let url = endpoint.url("blobs/uploads/");
+    let mut call = Call::new(endpoint, target, Scopes::push(&endpoint.repository), Method::POST, url);
+    call.empty_body();
+    let reply = client.inner.call(&call).await?;
+    if reply.response.status() != StatusCode::ACCEPTED {
+        return Err(client.inner.refuse(target, reply).await);
+    }
+    Session::opened(endpoint, target, &reply)
+}
+
 impl Upload<'_> {
     fn call(&self, method: Method, url: Url) -> Call<'_> {
         Call::new(self.endpoint, self.target, Scopes::push(&self.endpoint.repository), method, url)
-    }
-
-    /// Opens a session.
-    pub(crate) async fn begin(&self) -> Result<Session> {
-        let url = self.endpoint.url("blobs/uploads/");
-        let mut call = self.call(Method::POST, url);
-        call.empty_body();
-        let reply = self.client.inner.call(&call).await?;
-        if reply.response.status() != StatusCode::ACCEPTED {
-            return Err(self.client.inner.refuse(self.target, reply).await);
-        }
-        Session::opened(self.endpoint, self.target, &reply)
     }
 
     /// Sends everything as one body.

@@ -4,11 +4,12 @@
 //! whole. Blobs are immutable. One that does not hash to its name is removed: a missing blob can be fetched again.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use cooper_oci::{Algorithm, Digest, Hasher};
+use cooper_sys::fs::start_writeback;
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -23,7 +24,12 @@ pub struct BlobWriter {
     expected: Option<Digest>,
     expected_size: Option<u64>,
     written: u64,
+    /// Bytes whose way to the disk has begun.
+    flushed: u64,
 }
+
+/// Bytes after which those written so far are sent to the disk.
+const FLUSH_BYTES: u64 = 8 << 20;
 
 impl Store {
     /// The size in bytes of a blob, if the store has it. The blob then stays until the store is closed.
@@ -62,7 +68,14 @@ impl Store {
             expected: expected.cloned(),
             expected_size: size_bytes,
             written: 0,
+            flushed: 0,
         })
+    }
+
+    /// A file without a name, on the store's disk, for what nobody needs any more when it is closed.
+    pub fn scratch_file(&self) -> Result<File> {
+        let tmp = self.session().tmp();
+        tempfile::tempfile_in(tmp).map_err(Error::io("create a temporary file in", tmp))
     }
 
     /// Stores bytes under their SHA-256 digest.
@@ -118,6 +131,21 @@ impl BlobWriter {
         self.written
     }
 
+    /// The digest of the bytes written so far.
+    pub fn digest(&self) -> Digest {
+        self.hasher.clone().finish()
+    }
+
+    /// Forgets the bytes written so far.
+    pub fn restart(&mut self) -> io::Result<()> {
+        let file = self.file.as_file_mut();
+        file.set_len(0)?;
+        file.rewind()?;
+        self.hasher = self.expected.as_ref().map_or_else(|| Hasher::new(Algorithm::Sha256), Digest::hasher);
+        (self.written, self.flushed) = (0, 0);
+        Ok(())
+    }
+
     /// Checks size and digest and makes the blob durable and visible.
     pub fn commit(self) -> Result<Digest> {
         let found = self.hasher.finish();
@@ -157,6 +185,11 @@ impl Write for BlobWriter {
         let count = self.file.as_file_mut().write(bytes)?;
         self.hasher.update(&bytes[..count]);
         self.written += count as u64;
+        // So that the disk is busy from the beginning, and the sync at the end short.
+        if self.written - self.flushed >= FLUSH_BYTES {
+            start_writeback(self.file.as_file(), self.flushed, self.written - self.flushed);
+            self.flushed = self.written;
+        }
         Ok(count)
     }
 

@@ -6,9 +6,13 @@
 //! (or the kernel died) in between: the number in `epoch` grows, and snapshots that carry an older number are
 //! checked against their tree manifests before they are used. A killed process costs nothing, because the page
 //! cache survives it. No clock is involved.
+//!
+//! Each process that takes the lock appends a byte to `locks/dirty`; the last one to leave empties it. Who finds only
+//! its own byte, from the beginning to the end, was alone, and knows whether everything is on disk already.
 
 use std::fs::File;
 use std::hash::{BuildHasher, Hasher};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -22,7 +26,14 @@ use crate::session::open_lock;
 pub(crate) struct DirtyMark {
     layout: Layout,
     boot_id: String,
-    held: Mutex<Option<File>>,
+    held: Mutex<Option<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    _lock: File,
+    /// Nobody had made changes before that may not be on disk.
+    first: bool,
 }
 
 fn marker(layout: &Layout) -> PathBuf {
@@ -100,7 +111,10 @@ impl DirtyMark {
         let path = marker_lock(&self.layout);
         let lock = open_lock(&path)?;
         lock.lock_shared().map_err(Error::io("lock", &path))?;
-        if files::read_optional(&marker(&self.layout))?.as_deref() != Some(self.boot_id.as_bytes()) {
+        let mut first = count_me(&path).map_err(Error::io("write", &path))? == 1;
+        if files::read_optional(&marker(&self.layout))?.as_deref() == Some(self.boot_id.as_bytes()) {
+            first = false;
+        } else {
             files::write_atomic(
                 &self.layout.locks(),
                 &self.layout.locks(),
@@ -109,20 +123,33 @@ impl DirtyMark {
                 Durability::PowerCut,
             )?;
         }
-        *held = Some(lock);
+        *held = Some(Held { _lock: lock, first });
         Ok(())
     }
 
-    /// Gives up the mark. The last process syncs the whole store and removes the marker.
-    pub(crate) fn clear(&self, sync: impl FnOnce() -> Result<()>) -> Result<()> {
+    /// Gives up the mark. The last process syncs the whole store, unless it knows that all is on disk (because all its
+    /// own changes are, as `synced` says, and nobody else made any), and removes the marker.
+    pub(crate) fn clear(&self, synced: bool, sync: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut held = self.held.lock().map_err(|_| Error::Poisoned)?;
-        let Some(lock) = held.take() else { return Ok(()) };
+        let Some(Held { _lock: lock, first }) = held.take() else { return Ok(()) };
         drop(lock);
-        let lock = open_lock(&marker_lock(&self.layout))?;
+        let path = marker_lock(&self.layout);
+        let lock = open_lock(&path)?;
         if lock.try_lock().is_ok() {
-            sync()?;
+            let alone = first && lock.metadata().is_ok_and(|meta| meta.len() == 1);
+            if !(alone && synced) {
+                sync()?;
+            }
             files::remove_file(&marker(&self.layout))?;
+            lock.set_len(0).map_err(Error::io("write", &path))?;
         }
         Ok(())
     }
+}
+
+/// Appends a byte; returns how many there are now.
+fn count_me(path: &std::path::Path) -> std::io::Result<u64> {
+    let mut file = File::options().append(true).open(path)?;
+    file.write_all(b".")?;
+    Ok(file.metadata()?.len())
 }

@@ -184,7 +184,9 @@ impl Store {
         }
         let bytes = to_json(info.diff_id.as_str(), &info)?;
         let dir = self.layout().layers();
-        files::write_record(self.session().tmp(), &dir, info.diff_id.hex(), &bytes, Durability::Process)
+        files::write_record(self.session().tmp(), &dir, info.diff_id.hex(), &bytes, Durability::Process)?;
+        self.inner().changed();
+        Ok(())
     }
 
     /// Remembers a form of a layer. Does nothing for a layer that is not known yet.

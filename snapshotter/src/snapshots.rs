@@ -144,7 +144,10 @@ impl Inner {
         self.hold_snapshots([id, diff_id.hex()])?;
         let target = self.layout.snapshot(id);
         loop {
-            let Err(error) = std::fs::rename(dir, &target) else { return Ok(()) };
+            let Err(error) = std::fs::rename(dir, &target) else {
+                self.changed();
+                return Ok(());
+            };
             if !matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) {
                 return Err(Error::io("rename to", &target)(error));
             }

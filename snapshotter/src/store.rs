@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::epoch::{self, DirtyMark};
@@ -44,6 +45,9 @@ pub(crate) struct Inner {
     pub(crate) session: Session,
     dirty: DirtyMark,
     group: GroupSync,
+    /// Unsynced changes that became visible, and how many of them a sync has covered.
+    changes: AtomicU64,
+    synced: AtomicU64,
     mode: Mode,
     overlay: OnceLock<bool>,
 }
@@ -90,6 +94,8 @@ impl Store {
                 epoch,
                 session,
                 group: GroupSync::default(),
+                changes: AtomicU64::new(0),
+                synced: AtomicU64::new(0),
                 mode,
                 overlay: OnceLock::new(),
             }),
@@ -127,7 +133,9 @@ impl Store {
 impl Inner {
     pub(crate) fn sync(&self) -> Result<()> {
         self.group.sync(|| {
+            let covered = self.changes.load(Ordering::SeqCst);
             cooper_sys::fs::syncfs(&self.root)?;
+            self.synced.fetch_max(covered, Ordering::SeqCst);
             Ok(())
         })
     }
@@ -152,12 +160,18 @@ impl Inner {
     pub(crate) fn mark_dirty(&self) -> Result<()> {
         self.dirty.set()
     }
+
+    /// Must be called after an unsynced change became visible.
+    pub(crate) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         // If this fails the marker stays, and the next boot checks more than it had to.
-        let _ = self.dirty.clear(|| Ok(cooper_sys::fs::syncfs(&self.root)?));
+        let synced = self.synced.load(Ordering::SeqCst) == self.changes.load(Ordering::SeqCst);
+        let _ = self.dirty.clear(synced, || Ok(cooper_sys::fs::syncfs(&self.root)?));
     }
 }
 

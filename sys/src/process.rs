@@ -126,6 +126,12 @@ pub fn set_stdin(fd: impl AsFd) -> Result<()> {
     rustix::stdio::dup2_stdin(fd).at("dup2", "stdin")
 }
 
+/// Gives the calling thread, and those that it starts, only time that others leave. Best effort.
+pub fn lower_priority() {
+    // Never refused: only the other direction is a privilege.
+    let _ = rustix::process::setpriority_process(None, 10);
+}
+
 /// Becomes leader of a new session without a terminal.
 pub fn new_session() -> Result<()> {
     rustix::process::setsid().at("setsid", "").map(drop)

@@ -12,8 +12,11 @@ use cooper_oci::{Descriptor, Digest, Index, Reference};
 
 use crate::assemble::{self, Bundle};
 use crate::error::{BuildError, Kind};
+use crate::forms;
 use crate::session::Inner;
 
+/// Bytes of a layer that are copied at once.
+const COPY_BYTES: usize = 1 << 18;
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Where an archive goes.
@@ -26,23 +29,35 @@ pub enum Target {
     Stdout,
 }
 
+/// What an archive looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// An image layout.
+    Oci,
+    /// An image layout that `docker load` reads, without the layers that its reader has.
+    Docker {
+        /// The number of lowest layers that are left out.
+        known: usize,
+    },
+}
+
 /// Writes an image with all its blobs.
 pub fn write(
     session: &Inner,
     bundle: &Bundle,
     names: &[Reference],
-    docker: bool,
+    form: Form,
     target: &Target,
 ) -> Result<(), BuildError> {
     match target {
-        Target::File(dest) => replace_file(dest, |out| stream(session, bundle, names, docker, out)),
+        Target::File(dest) => replace_file(dest, |out| stream(session, bundle, names, form, out)),
         Target::Stdout => {
             let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
-            stream(session, bundle, names, docker, &mut out)?;
+            stream(session, bundle, names, form, &mut out)?;
             out.flush()
                 .map_err(|e| BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e))
         }
-        Target::Directory(dest) => directory(session, bundle, names, docker, dest),
+        Target::Directory(dest) => directory(session, bundle, names, form, dest),
     }
 }
 
@@ -82,11 +97,7 @@ pub(crate) fn replace_file(
 }
 
 /// Everything but layers, by path.
-fn documents(
-    bundle: &Bundle,
-    names: &[Reference],
-    docker: bool,
-) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
+fn documents(bundle: &Bundle, names: &[Reference], form: Form) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
     let blob = |bytes: &[u8]| blob_path(&Digest::sha256_of(bytes));
     let mut out = Vec::new();
     for image in &bundle.images {
@@ -97,7 +108,7 @@ fn documents(
         out.push((blob(bytes), bytes.clone()));
     }
     out.push(("index.json".into(), assemble::json(&index(bundle, names))?));
-    if let ([image], true) = (bundle.images.as_slice(), docker) {
+    if let ([image], Form::Docker { .. }) = (bundle.images.as_slice(), form) {
         let entry = serde_json::json!([{
             "Config": blob(&image.config_bytes),
             "RepoTags": names.iter().map(Reference::familiar).collect::<Vec<_>>(),
@@ -140,7 +151,7 @@ pub(super) fn stream(
     session: &Inner,
     bundle: &Bundle,
     names: &[Reference],
-    docker: bool,
+    form: Form,
     out: &mut dyn Write,
 ) -> Result<(), BuildError> {
     let failed =
@@ -149,15 +160,16 @@ pub(super) fn stream(
     for dir in ["blobs/", "blobs/sha256/"] {
         tar.append(&member(dir, EntryKind::Dir, 0o755, 0)).map_err(failed)?;
     }
+    let known = if let Form::Docker { known } = form { known } else { 0 };
     let mut seen = BTreeSet::new();
-    for (diff_id, descriptor) in bundle.images.iter().flat_map(|i| &i.layers) {
+    for (diff_id, descriptor) in bundle.images.iter().flat_map(|i| &i.layers).skip(known) {
         if seen.insert(descriptor.digest.clone()) {
             let path = blob_path(&descriptor.digest);
             tar.append(&member(&path, EntryKind::File, 0o644, descriptor.size)).map_err(failed)?;
             layer(session, diff_id, descriptor, &mut tar)?;
         }
     }
-    for (path, bytes) in documents(bundle, names, docker)? {
+    for (path, bytes) in documents(bundle, names, form)? {
         let size = bytes.len() as u64;
         tar.append_with(&member(&path, EntryKind::File, 0o644, size), &mut bytes.as_slice())
             .map_err(failed)?;
@@ -170,28 +182,38 @@ fn member(path: &str, kind: EntryKind, mode: u32, size: u64) -> Entry {
     Entry { path: path.as_bytes().to_vec(), kind, mode, size, ..Entry::default() }
 }
 
-/// One layer's bytes: a blob of the store, or the uncompressed form made from its snapshot.
+/// One layer's bytes: a blob of the store, a form of this session, or the uncompressed form made from its snapshot.
 fn layer(
     session: &Inner,
     diff_id: &Digest,
     descriptor: &Descriptor,
     out: &mut dyn Write,
 ) -> Result<(), BuildError> {
-    if session.store.has_blob(&descriptor.digest)?.is_none() && descriptor.digest == *diff_id {
-        return Ok(session.store.layer_tar(diff_id, out)?);
-    }
-    let mut file = session.store.open_blob(&descriptor.digest)?;
-    std::io::copy(&mut file, out).map_err(|e| {
+    let Some(place) = forms::place(session, &descriptor.digest)? else {
+        if descriptor.digest == *diff_id {
+            return Ok(session.store.layer_tar(diff_id, out)?);
+        }
+        return Err(BuildError::new(Kind::Internal, format!("{} is lost", descriptor.digest)));
+    };
+    let copied = place.read(tokio::runtime::Handle::current()).and_then(|mut from| {
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            match from.read(&mut buffer)? {
+                0 => return Ok(()),
+                count => out.write_all(&buffer[..count])?,
+            }
+        }
+    });
+    copied.map_err(|e| {
         BuildError::new(Kind::Config, format!("cannot copy layer {}", descriptor.digest)).caused_by(e)
-    })?;
-    Ok(())
+    })
 }
 
 fn directory(
     session: &Inner,
     bundle: &Bundle,
     names: &[Reference],
-    docker: bool,
+    form: Form,
     dest: &Path,
 ) -> Result<(), BuildError> {
     let failed = |e: std::io::Error| {
@@ -205,7 +227,7 @@ fn directory(
         }
         replace_file(&path, |out| layer(session, diff_id, descriptor, out))?;
     }
-    for (path, bytes) in documents(bundle, names, docker)? {
+    for (path, bytes) in documents(bundle, names, form)? {
         replace_file(&dest.join(path), |out| out.write_all(&bytes).map_err(failed))?;
     }
     Ok(())

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cooper_oci::Reference;
 
-use super::archive;
+use super::archive::{self, Form};
 use crate::assemble::Bundle;
 use crate::error::{BuildError, Kind};
 use crate::session::Inner;
@@ -15,20 +15,102 @@ use crate::task;
 /// The engines that are tried, in this order.
 const ENGINES: [&str; 2] = ["docker", "podman"];
 
-/// Loads into the first engine that answers.
+/// Loads into the first engine that answers. What it has already is not sent.
 pub async fn load(session: &Arc<Inner>, bundle: Bundle, names: &[Reference]) -> Result<(), BuildError> {
-    let (session, names) = (session.clone(), names.to_vec());
+    let (bundle, names) = (Arc::new(bundle), Arc::new(names.to_vec()));
+    let asked = {
+        let (bundle, names) = (bundle.clone(), names.clone());
+        task::blocking("ask engine", move || look(&bundle, &names)).await?
+    };
+    let Some((engine, known)) = asked else { return Ok(()) };
+    for image in &bundle.images {
+        super::fetch_all(session, image).await?;
+    }
+    let session = session.clone();
     task::blocking("load into engine", move || {
-        let engine = ENGINES.into_iter().find(|e| answers(e)).ok_or_else(|| {
-            BuildError::new(
-                Kind::Config,
-                "--load needs a container engine, and neither Docker nor Podman answers",
-            )
-            .hint("start one, or write a file with --output type=docker,dest=image.tar")
-        })?;
-        feed(&session, &bundle, &names, engine)
+        match feed(&session, &bundle, &names, engine, known) {
+            // An engine that drops these layers just now gets them all.
+            Err(_) if known > 0 => feed(&session, &bundle, &names, engine, 0),
+            result => result,
+        }
     })
     .await
+}
+
+/// The first engine that answers, and how many of the lowest layers it has; `None` if it has the image.
+fn look(bundle: &Bundle, names: &[Reference]) -> Result<Option<(&'static str, usize)>, BuildError> {
+    for engine in ENGINES {
+        let found = held(engine, bundle, names);
+        if found.len() == names.len().max(1) && found.iter().all(|image| is_whole(image, bundle)) {
+            return Ok(None);
+        }
+        if !found.is_empty() || answers(engine) {
+            return Ok(Some((engine, known_layers(engine, &found, bundle))));
+        }
+    }
+    Err(BuildError::new(
+        Kind::Config,
+        "--load needs a container engine, and neither Docker nor Podman answers",
+    )
+    .hint("start one, or write a file with --output type=docker,dest=image.tar"))
+}
+
+/// An image of an engine.
+#[derive(Debug, serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Held {
+    /// Of its config, or of its manifest where the engine's images are containerd's.
+    id: String,
+    #[serde(default, rename = "RootFS")]
+    root_fs: HeldLayers,
+    #[serde(default)]
+    graph_driver: HeldDriver,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct HeldLayers {
+    layers: Vec<String>,
+}
+
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct HeldDriver {
+    name: String,
+}
+
+/// What an engine has under these names, or, without names, of this image.
+fn held(engine: &str, bundle: &Bundle, names: &[Reference]) -> Vec<Held> {
+    let Some(image) = bundle.images.first() else { return Vec::new() };
+    let mut wanted: Vec<String> = names.iter().map(ToString::to_string).collect();
+    if wanted.is_empty() {
+        wanted.push(image.manifest.config.digest.to_string());
+    }
+    let mut arguments = vec!["image", "inspect"];
+    arguments.extend(wanted.iter().map(String::as_str));
+    let asked = command(engine, &arguments).stdin(Stdio::null()).stderr(Stdio::null()).output();
+    // It prints those that it has even if one is missing.
+    asked.ok().and_then(|output| serde_json::from_slice(&output.stdout).ok()).unwrap_or_default()
+}
+
+fn is_whole(held: &Held, bundle: &Bundle) -> bool {
+    bundle.images.first().is_some_and(|image| {
+        let id = held.id.strip_prefix("sha256:").unwrap_or(&held.id);
+        id == image.manifest.config.digest.hex() || id == bundle.descriptor.digest.hex()
+    })
+}
+
+/// How many of the lowest layers an engine has already. `docker load` looks a layer up before it reads it, in the stores
+/// of these drivers; in containerd's it does not.
+fn known_layers(engine: &str, held: &[Held], bundle: &Bundle) -> usize {
+    let Some(image) = bundle.images.first().filter(|_| engine == "docker") else { return 0 };
+    let ours = image.layers.iter().map(|(diff_id, _)| diff_id.as_str());
+    let common = |held: &Held| {
+        let theirs = held.root_fs.layers.iter().map(String::as_str);
+        ours.clone().zip(theirs).take_while(|(ours, theirs)| ours == theirs).count()
+    };
+    let looks = held.iter().filter(|held| matches!(held.graph_driver.name.as_str(), "overlay2" | "vfs"));
+    looks.map(common).max().unwrap_or(0)
 }
 
 /// A command of ours: fixed arguments, nothing of the build in them.
@@ -70,7 +152,14 @@ fn answers(engine: &str) -> bool {
         .is_ok_and(|s| s.success())
 }
 
-fn feed(session: &Inner, bundle: &Bundle, names: &[Reference], engine: &str) -> Result<(), BuildError> {
+/// Gives the image to an engine that has its lowest `known` layers.
+fn feed(
+    session: &Inner,
+    bundle: &Bundle,
+    names: &[Reference],
+    engine: &str,
+    known: usize,
+) -> Result<(), BuildError> {
     let failed =
         |e: std::io::Error| BuildError::new(Kind::Config, format!("`{engine} load` failed")).caused_by(e);
     let mut child = command(engine, &["load", "--quiet"])
@@ -82,7 +171,7 @@ fn feed(session: &Inner, bundle: &Bundle, names: &[Reference], engine: &str) -> 
     let mut written = Ok(());
     if let Some(stdin) = child.stdin.take() {
         let mut out = std::io::BufWriter::with_capacity(1 << 20, stdin);
-        written = archive::stream(session, bundle, names, true, &mut out)
+        written = archive::stream(session, bundle, names, Form::Docker { known }, &mut out)
             .and_then(|()| out.flush().map_err(failed));
     }
     let output = child.wait_with_output().map_err(failed)?;

@@ -16,10 +16,12 @@ use crate::assemble::{self, AssembledImage, Bundle, LayerFormat};
 use crate::build::{Built, default_outputs};
 use crate::error::{BuildError, Kind};
 use crate::event::EventSender;
+use crate::forms::Purpose;
 use crate::image_source::fetch_layer;
 use crate::request::{BuildOutcome, BuildRequest, Output, OutputKind};
 use crate::session::Inner;
 use crate::{images, task, transfer};
+use archive::Form;
 
 /// An output whose settings were checked before the build began.
 pub struct Checked {
@@ -30,6 +32,41 @@ pub struct Checked {
     as_directory: bool,
     rewrite_timestamp: bool,
     platform_split: Option<bool>,
+}
+
+impl Checked {
+    fn pushes(&self) -> bool {
+        match self.output.kind {
+            OutputKind::Registry => true,
+            OutputKind::Image => self.output.attributes.get("push").is_some_and(|v| v != "false" && v != "0"),
+            _ => false,
+        }
+    }
+
+    /// The form in which an image of the store is pushed.
+    fn pushed_format(&self) -> LayerFormat {
+        LayerFormat { compression: Compression::Gzip, ..self.format.clone() }
+    }
+
+    /// What the layers of the output's own bundle are for.
+    fn purpose(&self) -> Purpose {
+        match self.output.kind {
+            OutputKind::Image => Purpose::Keep,
+            OutputKind::Registry => Purpose::Send(self.names.first().cloned()),
+            _ => Purpose::Send(None),
+        }
+    }
+}
+
+/// The form in which layers will be wanted, so that one can be made as soon as its layer is; `None` if none has to be.
+pub fn early_form(outputs: &[Checked]) -> Option<(LayerFormat, Purpose)> {
+    let wants = |o: &&Checked| (o.pushes() || o.output.kind == OutputKind::Oci) && !o.rewrite_timestamp;
+    let first = outputs.iter().find(wants)?;
+    let purpose = Purpose::Send(first.names.first().filter(|_| first.pushes()).cloned());
+    if first.output.kind == OutputKind::Image {
+        return Some((first.pushed_format(), purpose));
+    }
+    Some((first.format.clone(), purpose)).filter(|(format, _)| format.compression != Compression::None)
 }
 
 /// Checks all outputs: nobody wants to learn after ten minutes that a name was misspelt.
@@ -178,23 +215,24 @@ async fn run_one(
         }
         _ => {}
     }
-    let bundle = bundle(session, built, as_index, &checked.format, &checked.annotations).await?;
+    let purpose = checked.purpose();
+    let bundle = bundle(session, built, as_index, &checked.format, &purpose, &checked.annotations).await?;
     match kind {
         OutputKind::Image => {
             images::keep(session, &bundle, &checked.names).await?;
-            if checked.output.attributes.get("push").is_some_and(|v| v != "false" && v != "0") {
-                let format = LayerFormat { compression: Compression::Gzip, ..checked.format.clone() };
-                let pushed = self::bundle(session, built, as_index, &format, &checked.annotations).await?;
+            if checked.pushes() {
+                let format = checked.pushed_format();
+                let purpose = Purpose::Send(checked.names.first().cloned());
+                let pushed =
+                    self::bundle(session, built, as_index, &format, &purpose, &checked.annotations).await?;
                 transfer::push_bundle(session, &pushed, &checked.names, events).await?;
                 return Ok(Some(pushed.descriptor));
             }
         }
         OutputKind::Registry => transfer::push_bundle(session, &bundle, &checked.names, events).await?,
         OutputKind::Oci | OutputKind::Docker => {
-            for image in &bundle.images {
-                fetch_all(session, image).await?;
-            }
             let docker = kind == OutputKind::Docker;
+            let form = if docker { Form::Docker { known: 0 } } else { Form::Oci };
             let dest_is_stdout = dest.as_deref() == Some(std::path::Path::new("-"));
             let target = match (dest.filter(|_| !dest_is_stdout), checked.as_directory) {
                 (Some(dest), true) => archive::Target::Directory(dest),
@@ -206,12 +244,13 @@ async fn run_one(
                 }
                 (None, _) => archive::Target::Stdout,
             };
+            for image in &bundle.images {
+                fetch_all(session, image).await?;
+            }
             let (session, names, descriptor) =
                 (session.clone(), checked.names.clone(), bundle.descriptor.clone());
-            task::blocking("write archive", move || {
-                archive::write(&session, &bundle, &names, docker, &target)
-            })
-            .await?;
+            task::blocking("write archive", move || archive::write(&session, &bundle, &names, form, &target))
+                .await?;
             return Ok(Some(descriptor));
         }
         OutputKind::Local | OutputKind::Tar | OutputKind::CacheOnly => {}
@@ -225,22 +264,29 @@ async fn bundle(
     built: &[Built],
     as_index: bool,
     format: &LayerFormat,
+    purpose: &Purpose,
     annotations: &[(String, String)],
 ) -> Result<Bundle, BuildError> {
-    let images =
-        futures_util::future::try_join_all(built.iter().map(|one| {
-            assemble::assemble(session, &one.config, &one.rootfs, &one.origins, format, annotations)
-        }))
-        .await?;
+    let images = futures_util::future::try_join_all(built.iter().map(|one| {
+        assemble::assemble(session, &one.config, &one.rootfs, &one.origins, format, purpose, annotations)
+    }))
+    .await?;
     Bundle::new(images, as_index, format.oci_types)
 }
 
-/// Brings all base layers whose bytes an archive needs.
+/// Brings all layers whose bytes an archive needs.
 async fn fetch_all(session: &Arc<Inner>, image: &AssembledImage) -> Result<(), BuildError> {
-    let wanted = image.layers.iter().filter_map(|(diff_id, descriptor)| {
-        image.origins.get(diff_id).filter(|o| o.descriptor.digest == descriptor.digest)
-    });
-    let origins: Vec<_> = wanted.collect();
+    let (mut origins, mut made) = (Vec::new(), Vec::new());
+    for (diff_id, descriptor) in &image.layers {
+        match image.origins.get(diff_id).filter(|o| o.descriptor.digest == descriptor.digest) {
+            Some(origin) => origins.push(origin),
+            // Uncompressed bytes come from the snapshot.
+            None if descriptor.digest == *diff_id => {}
+            None => made.push((diff_id, descriptor)),
+        }
+    }
     futures_util::future::try_join_all(origins.iter().map(|o| fetch_layer(session, o))).await?;
+    let made = made.into_iter().map(|(diff_id, d)| transfer::bring_form(session, image, diff_id, d, None));
+    futures_util::future::try_join_all(made).await?;
     Ok(())
 }

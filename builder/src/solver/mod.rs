@@ -16,10 +16,12 @@ use futures_util::future::{BoxFuture, FutureExt, Shared};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use petgraph::Direction;
 
+use crate::assemble::LayerFormat;
 use crate::cancel::CancelToken;
 use crate::context::Context;
 use crate::error::{BuildError, DockerfileText};
 use crate::event::{Event, EventSender, StepState};
+use crate::forms::{self, Purpose, Wanted};
 use crate::image_source::{LoadedImage, Origin, Origins};
 use crate::ops;
 use crate::remote::Fetcher;
@@ -65,6 +67,8 @@ pub struct Build {
     pub origins: Origins,
     /// Records on their way to disk.
     pub publishing: Mutex<Vec<task::Task<Result<(), BuildError>>>>,
+    /// The form in which an output will want the target's layers.
+    pub early_form: Option<(LayerFormat, Purpose)>,
     /// Step numbers in events are offset by this (several platforms in one build).
     pub first_step: usize,
 }
@@ -165,6 +169,7 @@ impl Build {
         let step = &self.graph.dag[id];
         match self.dispatch(id, step, &inputs).await {
             Ok((output, state)) => {
+                self.begin_form(id, &output);
                 self.events.send(Event::StepFinished { step: number, state, duration: started.elapsed() });
                 Ok(output)
             }
@@ -177,6 +182,16 @@ impl Build {
                 Err(e)
             }
         }
+    }
+
+    /// Begins to compress a finished layer of the target, if an output will want that.
+    fn begin_form(&self, id: StepId, output: &Output) {
+        let (Some((format, purpose)), Output::Rootfs(rootfs)) = (&self.early_form, output) else { return };
+        let Some(layer) = rootfs.layers.last().filter(|_| self.graph.target_steps().contains(&id)) else {
+            return;
+        };
+        let (format, purpose) = (format.clone(), purpose.clone());
+        forms::begin(&self.session, Wanted { diff_id: layer.diff_id.clone(), base: None, format, purpose });
     }
 
     /// Where the Dockerfile names a source that has no place of its own.

@@ -5,6 +5,8 @@ use cooper_registry_client::{
     Client, Credentials, Document, ErrorKind, FileSource, PushOptions, Pushed, Saved, Secret, login, logout,
 };
 
+use futures_util::StreamExt as _;
+
 use crate::common::debian::start;
 use crate::common::{layer, manifest, noise, reference};
 
@@ -66,6 +68,41 @@ async fn chunks_mounts_and_sha512() {
     let empty = layer(b"");
     client.push_blob(&app, &empty, &bytes::Bytes::new(), &chunked).await.unwrap();
     assert!(client.pull_bytes(&app, &empty).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_blob_goes_up_while_it_is_made() {
+    let Some(registry) = start(None) else { return };
+    let client = Client::builder().build();
+    let image = reference(&registry.host, "team/app:1");
+    let blob = noise(3_000_000);
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let parts = futures_util::stream::unfold(receiver, |mut receiver| async move {
+        Some((receiver.recv().await?, receiver))
+    });
+    let (told, digest) = tokio::sync::oneshot::channel();
+    let making = async {
+        for part in blob.chunks(100_000) {
+            sender.send(Ok(bytes::Bytes::copy_from_slice(part))).await.unwrap();
+        }
+        drop(sender);
+        told.send(layer(&blob).digest).unwrap();
+    };
+    let (pushed, ()) =
+        tokio::join!(client.push_unfinished(&image, parts, async { digest.await.ok() }), making);
+    pushed.unwrap();
+    assert!(client.pull_bytes(&image, &layer(&blob)).await.unwrap() == blob);
+
+    let other = noise(1_000_000).split_off(1000);
+    let parts = || futures_util::stream::iter([Ok(bytes::Bytes::from(other.clone()))]);
+    // Made in vain, torn, and with a digest that is not its own.
+    assert!(client.push_unfinished(&image, parts(), async { None }).await.is_err());
+    let torn = parts().chain(futures_util::stream::iter([Err(std::io::Error::other("torn"))]));
+    let wanted = async { Some(layer(&other).digest) };
+    assert_eq!(client.push_unfinished(&image, torn, wanted).await.unwrap_err().kind(), ErrorKind::Local);
+    let wrong = async { Some(Digest::sha256_of(b"wrong")) };
+    assert!(client.push_unfinished(&image, parts(), wrong).await.is_err());
+    assert!(!client.blob_exists(&image, &layer(&other).digest).await.unwrap());
 }
 
 #[tokio::test]

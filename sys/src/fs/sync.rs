@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +18,15 @@ use crate::{Error, Result};
 /// Makes everything written to the filesystem of `fd` durable.
 pub fn syncfs(fd: impl AsFd) -> Result<()> {
     rustix::fs::syncfs(fd).at("syncfs", "")
+}
+
+/// Begins to write what a file has in `offset..offset + length` to disk, and does not wait for it: an [`fsync`] later on
+/// has less to do. Makes nothing durable. Best effort: not every filesystem can.
+pub fn start_writeback(fd: impl AsFd, offset: u64, length: u64) {
+    let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else { return };
+    // SAFETY: takes numbers only; the descriptor is open as long as the borrow.
+    let _ =
+        unsafe { libc::sync_file_range(fd.as_fd().as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
 }
 
 /// Makes one file, or the names in one directory, durable.

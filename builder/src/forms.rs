@@ -1,0 +1,255 @@
+//! Compressed forms of layers: made once in a session, sent while they are made.
+//!
+//! The bytes of a form go into a file without a name and, where a registry waits for them, out to it meanwhile. The store
+//! does not keep them, unless an image of the store consists of them: it remembers their digest and size, and whoever
+//! needs the bytes another day makes the same ones again. A form can be begun before its output is, while later steps
+//! run; it then takes only time that nobody else wants.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cooper_oci::compress::Compression;
+use cooper_oci::{Descriptor, Digest, HashingWriter, Reference, media};
+use cooper_snapshotter::BlobForm;
+use tokio::runtime::Handle;
+use tokio::sync::{OnceCell, oneshot};
+
+use crate::assemble::{LayerFormat, write_layer_tar};
+use crate::error::{BuildError, Kind};
+use crate::growing::Growing;
+use crate::session::Inner;
+use crate::task;
+
+/// What a form is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// The store's own image consists of it: its blob must be in the store.
+    Keep,
+    /// It leaves; for a registry if there is a name.
+    Send(Option<Reference>),
+}
+
+/// A layer in a form.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The layer.
+    pub diff_id: Digest,
+    /// The compressed form that it came with, if it is a base layer; its blob must be in the store.
+    pub base: Option<Descriptor>,
+    /// The form.
+    pub format: LayerFormat,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// The forms of one session.
+#[derive(Default)]
+pub struct Forms {
+    making: Mutex<HashMap<String, Arc<OnceCell<Descriptor>>>>,
+    whole: Mutex<HashMap<Digest, Arc<Growing>>>,
+    uploads: Mutex<HashMap<(Digest, String), task::Task<bool>>>,
+    early: Mutex<Vec<task::Task<()>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the bytes of a form are.
+pub enum Place {
+    /// In the store.
+    Blob(PathBuf),
+    /// In a file of this session.
+    Session(Arc<Growing>),
+}
+
+impl Place {
+    /// Reads the form.
+    pub fn read(&self, runtime: Handle) -> std::io::Result<Box<dyn Read>> {
+        Ok(match self {
+            Self::Blob(path) => Box::new(File::open(path)?),
+            Self::Session(growing) => Box::new(growing.reader(0, runtime)),
+        })
+    }
+}
+
+/// The descriptor of a layer in a form. The form is made, unless it is known from another time.
+pub async fn descriptor(session: &Arc<Inner>, wanted: Wanted) -> Result<Descriptor, BuildError> {
+    if let Some(known) = known(session, &wanted)? {
+        return Ok(known);
+    }
+    make(session, wanted, false).await
+}
+
+/// Begins to make a form, because it will be wanted; what goes wrong is told when it is.
+pub fn begin(session: &Arc<Inner>, wanted: Wanted) {
+    let session_ = session.clone();
+    let work = async move {
+        if !matches!(known(&session_, &wanted), Ok(None)) {
+            return;
+        }
+        // It will be tried again, and then the error is somebody's.
+        let _ = make(&session_, wanted, true).await;
+    };
+    lock(&session.forms.early).push(task::spawn(work));
+}
+
+/// Makes the bytes of a form that is known by its descriptor only.
+pub async fn make_again(
+    session: &Arc<Inner>,
+    wanted: Wanted,
+    descriptor: &Descriptor,
+) -> Result<(), BuildError> {
+    let diff_id = wanted.diff_id.clone();
+    let made = make(session, wanted, false).await?;
+    if made.digest == descriptor.digest {
+        return Ok(());
+    }
+    let message =
+        format!("the compressed form of layer {diff_id} has changed; what was known of it is forgotten");
+    Err(BuildError::new(Kind::Internal, message).hint("run the same command again"))
+}
+
+/// Where the bytes of a blob are, if they are anywhere.
+pub fn place(session: &Inner, digest: &Digest) -> Result<Option<Place>, BuildError> {
+    if session.store.has_blob(digest)?.is_some() {
+        let blobs = session.store.root().join("blobs");
+        return Ok(Some(Place::Blob(blobs.join(digest.algorithm().as_str()).join(digest.hex()))));
+    }
+    Ok(lock(&session.forms.whole).get(digest).cloned().map(Place::Session))
+}
+
+/// Waits for the upload of a form to a repository that began while it was made. `false`: there was none, or it failed.
+pub async fn uploaded(session: &Inner, digest: &Digest, name: &Reference) -> Result<bool, BuildError> {
+    let upload = lock(&session.forms.uploads).remove(&(digest.clone(), name.name()));
+    match upload {
+        Some(upload) => upload.join().await,
+        None => Ok(false),
+    }
+}
+
+fn media_type(format: &LayerFormat) -> &'static str {
+    match (format.compression, format.oci_types) {
+        (Compression::None, true) => media::OCI_LAYER_TAR,
+        (Compression::Gzip, true) => media::OCI_LAYER_GZIP,
+        (Compression::Zstd, _) => media::OCI_LAYER_ZSTD,
+        (Compression::None, false) => media::DOCKER_LAYER_TAR,
+        (Compression::Gzip, false) => media::DOCKER_LAYER_GZIP,
+    }
+}
+
+/// What distinguishes compressed forms of one layer: their bytes depend on the level and on our coder.
+fn form_name(format: &LayerFormat) -> String {
+    let level = format.level.map_or_else(|| "default".to_string(), |l| l.to_string());
+    format!("{};level={level};coder=2", media_type(format))
+}
+
+/// The descriptor, if nothing has to be made for it.
+fn known(session: &Inner, wanted: &Wanted) -> Result<Option<Descriptor>, BuildError> {
+    let Some(info) = session.store.layer(&wanted.diff_id)? else { return Ok(None) };
+    let media_type = media_type(&wanted.format);
+    if wanted.format.compression == Compression::None && wanted.base.is_none() {
+        return Ok(Some(Descriptor::new(media_type, wanted.diff_id.clone(), info.size_bytes)));
+    }
+    let form = form_name(&wanted.format);
+    let Some(found) = info.blobs.iter().find(|b| b.media_type == form) else { return Ok(None) };
+    if wanted.purpose == Purpose::Keep && session.store.has_blob(&found.digest)? != Some(found.size_bytes) {
+        return Ok(None);
+    }
+    Ok(Some(Descriptor::new(media_type, found.digest.clone(), found.size_bytes)))
+}
+
+/// Makes a form, or waits for whoever makes it.
+async fn make(session: &Arc<Inner>, wanted: Wanted, early: bool) -> Result<Descriptor, BuildError> {
+    let keep = wanted.purpose == Purpose::Keep;
+    let name = format!("{} {} {keep}", wanted.diff_id, form_name(&wanted.format));
+    let cell = lock(&session.forms.making).entry(name).or_default().clone();
+    cell.get_or_try_init(|| make_now(session, wanted, early)).await.cloned()
+}
+
+async fn make_now(session: &Arc<Inner>, wanted: Wanted, early: bool) -> Result<Descriptor, BuildError> {
+    let slots = session.compress_slots.clone();
+    let _permit = slots.acquire_owned().await.map_err(|_| BuildError::cancelled())?;
+    let (made, form) = (wanted.diff_id.clone(), form_name(&wanted.format));
+    let media_type = media_type(&wanted.format);
+    let known_layer = session.store.layer(&made)?.is_some();
+    let (digest, size_bytes) = match wanted.purpose.clone() {
+        Purpose::Keep => {
+            let session = session.clone();
+            in_thread(early, move || {
+                let writer = compress(&session, &wanted, session.store.blob_writer(None, None)?)?;
+                let size_bytes = writer.written();
+                Ok((writer.commit()?, size_bytes))
+            })
+            .await?
+        }
+        Purpose::Send(name) => send(session, wanted, name, early).await?,
+    };
+    // Base layers that are recompressed have no information file until they are unpacked.
+    if known_layer {
+        let form = BlobForm { media_type: form, digest: digest.clone(), size_bytes };
+        session.store.record_blob_form(&made, form)?;
+    }
+    Ok(Descriptor::new(media_type, digest, size_bytes))
+}
+
+/// Compresses into a file of the session, and sends what is there of it meanwhile.
+async fn send(
+    session: &Arc<Inner>,
+    wanted: Wanted,
+    name: Option<Reference>,
+    early: bool,
+) -> Result<(Digest, u64), BuildError> {
+    let file = session.store.scratch_file()?;
+    let reading = file.try_clone().map_err(|e| failed(&wanted, e))?;
+    let (growing, writer) = Growing::new(reading, HashingWriter::new(file));
+    let (told, digest) = oneshot::channel();
+    let upload = name.map(|name| {
+        let (client, stream) = (session.client().clone(), growing.stream(0));
+        let repository = name.name();
+        let work =
+            async move { client.push_unfinished(&name, stream, async { digest.await.ok() }).await.is_ok() };
+        (repository, task::spawn(work))
+    });
+    let worker = session.clone();
+    let (digest, size_bytes) = in_thread(early, move || {
+        let writer = compress(&worker, &wanted, writer)?.finish().map_err(|e| failed(&wanted, e))?;
+        let (_, digest, size_bytes) = writer.finish();
+        Ok((digest, size_bytes))
+    })
+    .await?;
+    // Nobody listens if the upload failed; whoever pushes sees that.
+    let _ = told.send(digest.clone());
+    lock(&session.forms.whole).insert(digest.clone(), growing);
+    if let Some((repository, upload)) = upload {
+        lock(&session.forms.uploads).insert((digest.clone(), repository), upload);
+    }
+    Ok((digest, size_bytes))
+}
+
+async fn in_thread<T: Send + 'static>(
+    early: bool,
+    work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
+) -> Result<T, BuildError> {
+    if early {
+        task::background("compress", work).await
+    } else {
+        task::blocking("compress layer", work).await
+    }
+}
+
+fn failed(wanted: &Wanted, e: std::io::Error) -> BuildError {
+    BuildError::new(Kind::Config, format!("cannot compress layer {}", wanted.diff_id)).caused_by(e)
+}
+
+/// Writes a layer in its form.
+fn compress<W: Write>(session: &Inner, wanted: &Wanted, writer: W) -> Result<W, BuildError> {
+    let LayerFormat { compression, level, .. } = wanted.format;
+    let mut encoder = cooper_oci::compress::encoder(writer, compression, level, session.threads)
+        .map_err(|e| failed(wanted, e))?;
+    write_layer_tar(session, &wanted.diff_id, wanted.base.as_ref(), &mut encoder)?;
+    encoder.finish().map_err(|e| failed(wanted, e))
+}
