@@ -20,6 +20,7 @@ use crate::circuit::Circuits;
 use crate::endpoint::Endpoint;
 use crate::error::{Answer, Error, Result, Target};
 use crate::hosts::Hosts;
+use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::notice::Notices;
 use crate::retry::{Attempts, Failure, Pacer, RetryPolicy, Sleeper, retry_after};
@@ -43,6 +44,7 @@ pub(crate) struct Inner {
     /// Whether hosts speak TLS, as far as it was asked.
     pub(crate) greeted: Mutex<HashMap<String, Arc<OnceCell<bool>>>>,
     pub(crate) notices: Notices,
+    pub(crate) journal: Journal,
     pub(crate) circuits: Circuits,
     pub(crate) slots: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// Held while a blob is pushed: a second push of it waits, and then finds it.

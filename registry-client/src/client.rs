@@ -18,6 +18,7 @@ use crate::cancel::Cancel;
 use crate::circuit::Circuits;
 use crate::error::{Error, Result, Target};
 use crate::hosts::Hosts;
+use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::notice::{NoticeObserver, Notices};
 use crate::progress::{Direction, Observer, Progress};
@@ -41,6 +42,7 @@ pub struct ClientBuilder {
     sockets: BTreeMap<String, PathBuf>,
     hosts: Hosts,
     notices: Option<NoticeObserver>,
+    journal: Option<PathBuf>,
     trusted_services: Vec<String>,
     allow_plaintext: bool,
     roots: Vec<Certificate>,
@@ -59,6 +61,7 @@ impl Default for ClientBuilder {
             sockets: BTreeMap::new(),
             hosts: Hosts::none(),
             notices: None,
+            journal: None,
             trusted_services: Vec::new(),
             allow_plaintext: false,
             roots: Vec::new(),
@@ -106,6 +109,15 @@ impl ClientBuilder {
     /// Told of what is worth knowing while an operation goes on.
     pub fn on_notice(mut self, observer: NoticeObserver) -> Self {
         self.notices = Some(observer);
+        self
+    }
+
+    /// Keeps notes of unfinished uploads in a directory, which is made if need be. Blobs of 16 MiB and more are
+    /// then sent in chunks, and where a push was killed, or given up because of the network, a later one of the
+    /// same blob asks the registry how much it has and sends the rest. (Some registries lose what they have of a
+    /// chunk that broke off, and with it the upload; there the push begins again.)
+    pub fn journal(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.journal = Some(dir.into());
         self
     }
 
@@ -183,6 +195,7 @@ impl ClientBuilder {
             hosts: self.hosts,
             greeted: Mutex::default(),
             notices: Notices::new(self.notices),
+            journal: Journal::new(self.journal),
             circuits: Circuits::default(),
             slots: Mutex::default(),
             pushes: Mutex::default(),

@@ -55,6 +55,7 @@ mod endpoint;
 mod error;
 mod hosts;
 mod index;
+mod journal;
 mod limits;
 mod manifest;
 mod manifest_check;

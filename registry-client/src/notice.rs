@@ -33,6 +33,15 @@ pub enum Notice {
         /// What was wrong.
         error: String,
     },
+    /// A push goes on with an upload that an earlier one left.
+    Resumed {
+        /// The blob.
+        target: String,
+        /// Bytes that the registry has already.
+        at_bytes: u64,
+        /// Size of the blob.
+        total_bytes: u64,
+    },
     /// A registry's own words to its users, told once.
     Warning {
         /// `host[:port]`.
@@ -53,6 +62,9 @@ impl fmt::Display for Notice {
             ),
             Self::FellThrough { target, place, next, error } => {
                 write!(f, "{target}: {place} failed, asking {next}: {error}")
+            }
+            Self::Resumed { target, at_bytes, total_bytes } => {
+                write!(f, "{target}: the registry has {at_bytes} of {total_bytes} bytes from an earlier push")
             }
             Self::Warning { host, text } => write!(f, "{host} warns: {text}"),
         }

@@ -14,10 +14,12 @@ use crate::call::{Call, target_of};
 use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result, Target};
+use crate::journal::Note;
+use crate::notice::Notice;
 use crate::retry::Attempts;
 use crate::session::Session;
 use crate::source::BlobSource;
-use crate::upload::{Step, Upload, begin};
+use crate::upload::{Standing, Step, Upload, begin};
 
 /// How to push a blob.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +53,8 @@ enum Mount {
     Refused,
 }
 
+/// The smallest blob that is sent in chunks only because there is a journal.
+const JOURNAL_FROM: u64 = 16 << 20;
 /// Size of the chunks that replace a body that does not get through.
 const FALLBACK_CHUNK_BYTES: u64 = 16 << 20;
 
@@ -69,9 +73,21 @@ impl Client {
         let endpoint = self.upstream(reference).await?;
         let open = Mutex::new(None);
         let push = Push { client: self, endpoint: &endpoint, target: &target, open: &open };
-        let result = self.unless_cancelled(&target, push.run(descriptor, source, options)).await;
-        if result.is_err() {
-            push.abandon().await;
+        let worth = descriptor.size >= JOURNAL_FROM || options.chunk_bytes.is_some();
+        let note = if worth { self.inner.journal.open(&endpoint, &target) } else { None };
+        let result =
+            self.unless_cancelled(&target, push.run(descriptor, source, options, note.as_ref())).await;
+        match (&result, note) {
+            (Ok(_), Some(note)) => note.finish(),
+            // The network may be better when somebody goes on with it.
+            (Err(error), Some(_)) if error.kind().may_pass() => {}
+            (Err(_), note) => {
+                push.abandon().await;
+                if let Some(note) = note {
+                    note.clear();
+                }
+            }
+            (Ok(_), None) => {}
         }
         result
     }
@@ -103,11 +119,20 @@ impl Push<'_> {
         descriptor: &Descriptor,
         source: &S,
         options: &PushOptions,
+        note: Option<&Note>,
     ) -> Result<Pushed> {
         let lock = self.client.inner.push_lock(self.target);
         let _turn = lock.lock().await;
         if self.exists(&descriptor.digest).await? {
             return Ok(Pushed::Existed);
+        }
+        if let Some(note) = note
+            && let Some(left) = note.left(self.endpoint)
+        {
+            if self.go_on(descriptor, source, options, note, left).await? {
+                return Ok(Pushed::Uploaded);
+            }
+            note.clear();
         }
         let mut session = None;
         for from in options.mount_from.iter().filter(|from| **from != self.endpoint.repository) {
@@ -122,8 +147,42 @@ impl Push<'_> {
         }
         let slot = self.client.inner.slot(self.endpoint);
         let _permit = slot.acquire().await.map_err(|_| Error::stalled(self.target, "no transfer slot"))?;
-        self.upload(descriptor, source, options, session).await?;
+        self.upload(descriptor, source, options, session.map(|s| (s, 0)), note).await?;
         Ok(Pushed::Uploaded)
+    }
+
+    /// Goes on with an upload that an earlier push left; `false` if the registry has nothing of it.
+    async fn go_on<S: BlobSource + ?Sized>(
+        &self,
+        descriptor: &Descriptor,
+        source: &S,
+        options: &PushOptions,
+        note: &Note,
+        mut left: Session,
+    ) -> Result<bool> {
+        let slot = self.client.inner.slot(self.endpoint);
+        let _permit = slot.acquire().await.map_err(|_| Error::stalled(self.target, "no transfer slot"))?;
+        let Standing::At(there) = self.begun(descriptor).standing(&mut left).await? else { return Ok(false) };
+        if there == 0 || there > descriptor.size {
+            return Ok(false);
+        }
+        self.client.inner.notices.tell(&Notice::Resumed {
+            target: self.target.to_string(),
+            at_bytes: there,
+            total_bytes: descriptor.size,
+        });
+        self.upload(descriptor, source, options, Some((left, there)), Some(note)).await?;
+        Ok(true)
+    }
+
+    fn begun<'a>(&'a self, descriptor: &'a Descriptor) -> Upload<'a> {
+        Upload {
+            client: self.client,
+            endpoint: self.endpoint,
+            target: self.target,
+            descriptor,
+            reached: AtomicU64::new(0),
+        }
     }
 
     async fn exists(&self, digest: &Digest) -> Result<bool> {
@@ -167,27 +226,32 @@ impl Push<'_> {
         descriptor: &Descriptor,
         source: &S,
         options: &PushOptions,
-        mut session: Option<Session>,
+        mut session: Option<(Session, u64)>,
+        note: Option<&Note>,
     ) -> Result<()> {
-        let upload = Upload {
-            client: self.client,
-            endpoint: self.endpoint,
-            target: self.target,
-            descriptor,
-            reached: AtomicU64::new(0),
-        };
+        let upload = self.begun(descriptor);
         let mut attempts: Attempts<'_> = self.client.inner.attempts(self.endpoint);
         let mut chunk_bytes = options.chunk_bytes.filter(|n| *n > 0);
+        if note.is_some() {
+            let fitting = (descriptor.size / 32).clamp(JOURNAL_FROM / 2, FALLBACK_CHUNK_BYTES * 4);
+            chunk_bytes = chunk_bytes.or(Some(fitting));
+        }
+        let moved = |session: &Session| {
+            self.remember(Some(session));
+            if let Some(note) = note {
+                note.write(session);
+            }
+        };
         let (mut breaks, mut chunks_refused, mut mismatches) = (0, false, 0);
         loop {
-            let current = match session.take() {
+            let (current, offset) = match session.take() {
                 Some(session) => session,
-                None => begin(self.client, self.endpoint, self.target).await?,
+                None => (begin(self.client, self.endpoint, self.target).await?, 0),
             };
-            self.remember(Some(&current));
+            moved(&current);
             let step = match chunk_bytes {
                 Some(bytes) if !chunks_refused && descriptor.size > 0 => {
-                    upload.chunked(current, source, bytes, &mut attempts, &|s| self.remember(Some(s))).await?
+                    upload.chunked(current, source, (offset, bytes), &mut attempts, &moved).await?
                 }
                 _ => upload.whole(current, source).await?,
             };
@@ -212,12 +276,17 @@ impl Push<'_> {
             }
             if error.kind() == ErrorKind::Network {
                 breaks += 1;
+                // The registry lost what it had: chunks have no advantage here.
+                chunk_bytes = options.chunk_bytes.filter(|n| *n > 0);
             }
             if breaks == 2 && descriptor.size > FALLBACK_CHUNK_BYTES {
                 chunk_bytes = chunk_bytes.or(Some(FALLBACK_CHUNK_BYTES));
             }
             // A session is used for one try: some registries make its address good only once.
             self.abandon().await;
+            if let Some(note) = note {
+                note.clear();
+            }
             if !attempts.again(&failure).await {
                 return Err(error);
             }

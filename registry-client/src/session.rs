@@ -32,6 +32,16 @@ impl Session {
         Ok(Self { location, least_chunk_bytes: least })
     }
 
+    /// A session that was noted earlier; `None` if its address is not one that an answer may give.
+    pub(crate) fn restored(
+        endpoint: &Endpoint,
+        address: &str,
+        least_chunk_bytes: Option<u64>,
+    ) -> Option<Self> {
+        let location = judge(endpoint, Url::parse(address).ok()?).ok()?;
+        Some(Self { location, least_chunk_bytes })
+    }
+
     /// Takes the new address of an answer, if it has one.
     pub(crate) fn moved(&mut self, endpoint: &Endpoint, target: &Target, reply: &Reply) -> Result<()> {
         let next = location(endpoint, reply.response.url(), reply.response.headers())
@@ -58,7 +68,12 @@ impl Session {
 fn location(endpoint: &Endpoint, from: &Url, headers: &HeaderMap) -> Result<Option<Url>, &'static str> {
     let Some(value) = headers.get(LOCATION) else { return Ok(None) };
     let text = value.to_str().map_err(|_| "upload location is not text")?;
-    let mut url = from.join(text).map_err(|_| "upload location is not a URL")?;
+    let url = from.join(text).map_err(|_| "upload location is not a URL")?;
+    judge(endpoint, url).map(Some)
+}
+
+/// Judges the address of an upload.
+fn judge(endpoint: &Endpoint, mut url: Url) -> Result<Url, &'static str> {
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Err("upload location is not http");
     }
@@ -67,7 +82,7 @@ fn location(endpoint: &Endpoint, from: &Url, headers: &HeaderMap) -> Result<Opti
     }
     let base = &endpoint.base;
     if url.origin() == base.origin() || base.scheme() == "http" && url.scheme() == "https" {
-        return Ok(Some(url));
+        return Ok(url);
     }
     if url.scheme() == "http" && base.scheme() == "https" {
         // A registry that does not know of the TLS proxy before it.
@@ -75,7 +90,7 @@ fn location(endpoint: &Endpoint, from: &Url, headers: &HeaderMap) -> Result<Opti
         if !same || url.set_scheme("https").is_err() || url.set_port(base.port()).is_err() {
             return Err("upload location without TLS refused");
         }
-        return Ok(Some(url));
+        return Ok(url);
     }
     let local = |u: &Url| u.host().is_some_and(|h| is_loopback(&h));
     if url.scheme() == "http" && !(local(base) && local(&url)) {
@@ -84,7 +99,7 @@ fn location(endpoint: &Endpoint, from: &Url, headers: &HeaderMap) -> Result<Opti
     if local(&url) && !local(base) {
         return Err("upload location on this machine refused");
     }
-    Ok(Some(url))
+    Ok(url)
 }
 
 /// Where the next chunk begins: what the registry says if it can be true, else what we sent.

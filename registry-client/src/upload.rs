@@ -46,7 +46,7 @@ pub(crate) struct Upload<'a> {
 }
 
 /// Where a chunked upload stands after asking the registry.
-enum Standing {
+pub(crate) enum Standing {
     At(u64),
     /// The session is gone or its state unknown.
     Lost,
@@ -90,19 +90,18 @@ impl Upload<'_> {
         }
     }
 
-    /// Sends chunk by chunk, and goes on where the registry says after a break.
+    /// Sends chunk by chunk from an offset on, in chunks of so many bytes, and goes on where the registry says after a break.
     pub(crate) async fn chunked<S: BlobSource + ?Sized>(
         &self,
         mut session: Session,
         source: &S,
-        chunk_bytes: u64,
+        (mut offset, chunk_bytes): (u64, u64),
         attempts: &mut Attempts<'_>,
         moved: &(dyn Fn(&Session) + Sync),
     ) -> Result<Step> {
         let size = self.descriptor.size;
         // An absurd minimum means one chunk.
         let chunk_bytes = chunk_bytes.max(session.least_chunk_bytes.unwrap_or(0));
-        let mut offset = 0;
         while offset < size {
             let end = offset.saturating_add(chunk_bytes).min(size);
             let mut headers = HeaderMap::new();
@@ -163,7 +162,7 @@ impl Upload<'_> {
     }
 
     /// Asks how many bytes the registry has.
-    async fn standing(&self, session: &mut Session) -> Result<Standing> {
+    pub(crate) async fn standing(&self, session: &mut Session) -> Result<Standing> {
         let call = self.call(Method::GET, session.location.clone());
         let reply = match self.client.inner.call(&call).await {
             Ok(reply) => reply,

@@ -9,6 +9,7 @@ mod copy;
 mod credentials;
 mod debian;
 mod hosts;
+mod journal;
 mod pull;
 mod push;
 mod referrers;
