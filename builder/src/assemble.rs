@@ -111,7 +111,7 @@ pub fn config_bytes(config: &ImageConfig) -> Result<Vec<u8>, BuildError> {
 /// Completes the planned config: diff IDs and the times that only the build knows.
 pub fn finish_config(plan: &ImagePlan, rootfs: &Rootfs) -> ImageConfig {
     let mut config = plan.config.clone();
-    config.rootfs.diff_ids = rootfs.layers.iter().map(|l| l.diff_id.clone()).collect();
+    config.rootfs.diff_ids = rootfs.layers().iter().map(|l| l.diff_id.clone()).collect();
     let base = plan.base_history_len.min(config.history.len());
     let base_created =
         config.history[..base].iter().rev().find_map(|h| h.created.clone()).or(config.created.take());
@@ -121,7 +121,7 @@ pub fn finish_config(plan: &ImagePlan, rootfs: &Rootfs) -> ImageConfig {
     let mut next_layer = base_layers;
     for entry in &mut config.history[base..] {
         if !entry.empty_layer {
-            if let Some(layer) = rootfs.layers.get(next_layer) {
+            if let Some(layer) = rootfs.layers().get(next_layer) {
                 last = layer.created_seconds.map(|s| format_rfc3339(s, 0)).or(last);
             }
             next_layer += 1;
@@ -129,7 +129,7 @@ pub fn finish_config(plan: &ImagePlan, rootfs: &Rootfs) -> ImageConfig {
         entry.created = fixed.clone().or_else(|| last.clone());
     }
     // A base image may have layers that its history does not mention.
-    for layer in rootfs.layers.iter().skip(next_layer) {
+    for layer in rootfs.layers().iter().skip(next_layer) {
         config.history.push(History {
             created: fixed
                 .clone()
@@ -155,7 +155,10 @@ pub async fn assemble(
 ) -> Result<AssembledImage, BuildError> {
     let config_bytes = config_bytes(config)?;
     let descriptors = futures_util::future::try_join_all(
-        rootfs.layers.iter().map(|layer| layer_descriptor(session, &layer.diff_id, origins, format, purpose)),
+        rootfs
+            .layers()
+            .iter()
+            .map(|layer| layer_descriptor(session, &layer.diff_id, origins, format, purpose)),
     )
     .await?;
     let config_type = if format.oci_types { media::OCI_CONFIG } else { media::DOCKER_CONFIG };
@@ -166,7 +169,7 @@ pub async fn assemble(
     let manifest_bytes = json(&manifest)?;
     let mut descriptor = Descriptor::of(manifest.media_type.clone().unwrap_or_default(), &manifest_bytes);
     descriptor.platform = Some(platform_of(config));
-    let layers = rootfs.layers.iter().map(|l| l.diff_id.clone()).zip(descriptors).collect();
+    let layers = rootfs.layers().iter().map(|l| l.diff_id.clone()).zip(descriptors).collect();
     Ok(AssembledImage {
         descriptor,
         manifest_bytes,

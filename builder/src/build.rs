@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use cooper_frontend::context::{normalize_name, parse_flag};
 use cooper_frontend::dockerignore::Matcher;
@@ -24,6 +24,7 @@ use crate::request::{BuildOutcome, BuildRequest, ContextSource, DockerfileSource
 use crate::rootfs::Rootfs;
 use crate::session::{Inner, Session};
 use crate::solver::Build;
+use crate::solver::publish::Publisher;
 use crate::task;
 
 /// A Dockerfile larger than this is refused.
@@ -106,7 +107,7 @@ impl Session {
                 contexts: contexts.iter().map(|(n, c)| (n.clone(), c.context.clone())).collect(),
                 images,
                 origins: Origins::default(),
-                publishing: Mutex::default(),
+                publisher: Publisher::default(),
                 early_form: export::early_form(&outputs),
                 first_step,
             });
@@ -132,7 +133,7 @@ impl Session {
         };
         // Records are worth keeping even if an exporter failed.
         for build in &builds {
-            build.settle().await?;
+            build.publisher.settle().await?;
         }
         for OpenContext { context, index } in indexes {
             // Worth a later build's time only: without it files are read again.

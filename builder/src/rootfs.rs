@@ -1,5 +1,7 @@
 //! Root filesystems as the solver sees them: a stack of layers, each with an identity that counts for keys.
 
+use std::sync::Arc;
+
 use cooper_oci::Digest;
 use cooper_snapshotter::Chain;
 
@@ -15,25 +17,36 @@ pub struct Layer {
     pub created_seconds: Option<i64>,
 }
 
-/// A stack of layers, base first.
+/// A stack of layers, base first. A clone shares them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rootfs {
-    /// The layers.
-    pub layers: Vec<Layer>,
+    layers: Vec<Arc<Layer>>,
+    chain: Chain,
 }
 
 impl Rootfs {
+    /// The layers.
+    pub fn layers(&self) -> &[Arc<Layer>] {
+        &self.layers
+    }
+
     /// The same with one more layer on top.
     #[must_use]
     pub fn with(&self, layer: Layer) -> Rootfs {
-        let mut layers = self.layers.clone();
-        layers.push(layer);
-        Rootfs { layers }
+        let mut rootfs = self.clone();
+        rootfs.push(layer);
+        rootfs
+    }
+
+    /// Puts a layer on top.
+    pub fn push(&mut self, layer: Layer) {
+        self.chain.push(layer.diff_id.clone());
+        self.layers.push(Arc::new(layer));
     }
 
     /// As the snapshotter names it.
-    pub fn chain(&self) -> Chain {
-        Chain::new(self.layers.iter().map(|l| l.diff_id.clone()).collect())
+    pub fn chain(&self) -> &Chain {
+        &self.chain
     }
 
     /// One digest of all layers' bytes.

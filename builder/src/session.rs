@@ -5,12 +5,14 @@ use std::sync::{Arc, OnceLock};
 
 use cooper_registry_client::Client;
 use cooper_snapshotter::Store;
+use cooper_sys::process;
 use tokio::sync::Semaphore;
 
 use crate::distribution::{RegistryOptions, Watch};
 use crate::error::{BuildError, Kind};
 use crate::forms::Forms;
 use crate::remote::http::Http;
+use crate::task;
 
 /// How a session is opened.
 #[derive(Debug, Clone, Default)]
@@ -44,6 +46,7 @@ pub struct Inner {
     pub compress_slots: Arc<Semaphore>,
     /// Commands run at the same time.
     pub run_slots: Arc<Semaphore>,
+    warm_up: OnceLock<task::Task<Result<(), BuildError>>>,
 }
 
 /// `/var/lib/cooper` for root, `$XDG_DATA_HOME/cooper` (by default `~/.local/share/cooper`) for others.
@@ -61,9 +64,19 @@ pub fn default_root(unprivileged: bool) -> Result<PathBuf, BuildError> {
     }
 }
 
+/// Open files that many steps at once may need.
+const OPEN_FILES: u64 = 65_536;
+
+/// Allows as many open files as are needed, or as many as may be. What steps run has limits of its own.
+fn raise_open_files() {
+    let hard = process::hard_rlimit(process::Resource::Nofile);
+    let _ = process::set_rlimit(process::Resource::Nofile, hard.min(OPEN_FILES), hard);
+}
+
 impl Session {
     /// Opens (and makes, if need be) the store.
     pub fn open(options: &SessionOptions) -> Result<Session, BuildError> {
+        raise_open_files();
         let root = match &options.root {
             Some(root) => root.clone(),
             None => default_root(options.unprivileged)?,
@@ -82,6 +95,7 @@ impl Session {
             threads,
             compress_slots: Arc::new(Semaphore::new(2)),
             run_slots: Arc::new(Semaphore::new(128)),
+            warm_up: OnceLock::new(),
         })))
     }
 
@@ -98,6 +112,18 @@ impl Session {
 }
 
 impl Inner {
+    /// A command will run soon: what all containers have in common is made meanwhile. If that fails, the first one tells.
+    pub fn expect_containers(&self) {
+        self.warm_up.get_or_init(|| {
+            let store = self.store.clone();
+            task::spawn(task::blocking("prepare containers", move || {
+                let _ = store.expect_changes();
+                let _ = cooper_sandbox::warm_up();
+                Ok(())
+            }))
+        });
+    }
+
     /// The registry client, made at first use: an all-cached build never needs it.
     pub fn client(&self) -> &Client {
         self.client.get_or_init(|| {

@@ -1,9 +1,11 @@
 //! Runs one process in an isolated container.
 //!
 //! ```text
-//!  builder (threads) ── start() ──► init helper (this program again, one thread) ── fork ──► PID 1 of the container
-//!        │  socket: order, descriptors ──►  │  new namespaces; waits                            │  mounts, identity,
-//!        │  ◄── started / failed / ended    │  lifeline closed: kills PID 1                     │  seccomp, exec
+//!  builder (threads) ── first start() ──► mother (this program again, one thread)
+//!        │  order, descriptors, a socket ──►  │ ── fork ──► helper ── fork ──► PID 1 of the container
+//!        │                                                  │  waits            │  new namespaces, mounts, identity,
+//!        │  ◄──────────────── started / failed / ended      │  lifeline closed: │  seccomp, exec
+//!        │  socket is the lifeline                          │  kills PID 1
 //! ```
 //!
 //! Owns: the way into a user namespace ([`enter`]), the order given to the helper ([`Spec`]), what a container sees and
@@ -26,5 +28,5 @@ pub use enter::{Level, enter};
 pub use error::{Error, Result, UserError};
 pub use init::maybe_init;
 pub use spec::{Mount, MountKind, Network, Spec, TargetKind, mount_targets};
-pub use start::{Child, ExitStatus, Killer, start};
+pub use start::{Child, ExitStatus, Killer, start, warm_up};
 pub use user::{ProcessUser, home_of, resolve_user};

@@ -1,6 +1,7 @@
 //! Messages between the builder and the init helper, as JSON. Both are the same program: no version is needed.
 //!
-//! Builder to helper: one [`Order`] with descriptors; the first is the root, the rest are ready detached mounts.
+//! Builder to mother: one [`Order`] a container, with descriptors: the socket of its helper, the two outputs, the root,
+//! ready detached mounts.
 //! Helper to builder: [`Report`]s. The builder's end of the socket is the lifeline: when it closes, the container dies.
 
 use std::os::fd::OwnedFd;

@@ -12,79 +12,91 @@ pub type LayerId = DiffId;
 
 /// A root file system as a list of layers, base first. The empty chain is `scratch`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Chain(Vec<DiffId>);
+#[serde(from = "Vec<DiffId>", into = "Vec<DiffId>")]
+pub struct Chain {
+    layers: Vec<DiffId>,
+    /// The chain ID of each layer with all below it: made once, so that a layer more costs one hash.
+    ids: Vec<Digest>,
+}
 
 impl Chain {
     /// A chain of these layers, base first.
     pub fn new(layers: Vec<DiffId>) -> Self {
-        Self(layers)
+        layers.into()
     }
 
     /// The layers, base first.
     pub fn layers(&self) -> &[DiffId] {
-        &self.0
+        &self.layers
     }
 
     /// Whether this is `scratch`.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.layers.is_empty()
     }
 
     /// Number of layers.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.layers.len()
     }
 
     /// The topmost layer.
     pub fn top(&self) -> Option<&DiffId> {
-        self.0.last()
+        self.layers.last()
     }
 
     /// This chain with one more layer on top.
+    #[must_use]
     pub fn with(&self, layer: DiffId) -> Self {
-        let mut layers = self.0.clone();
-        layers.push(layer);
-        Self(layers)
+        let mut chain = self.clone();
+        chain.push(layer);
+        chain
     }
 
     /// Puts a layer on top.
     pub fn push(&mut self, layer: DiffId) {
-        self.0.push(layer);
+        self.ids.push(match self.ids.last() {
+            Some(below) => Digest::sha256_of(format!("{below} {layer}").as_bytes()),
+            None => layer.clone(),
+        });
+        self.layers.push(layer);
     }
 
     /// The first `count` layers.
+    #[must_use]
     pub fn prefix(&self, count: usize) -> Self {
-        Self(self.0.iter().take(count).cloned().collect())
+        let count = count.min(self.len());
+        Self { layers: self.layers[..count].to_vec(), ids: self.ids[..count].to_vec() }
     }
 
     /// The chain ID of each layer with all below it, base first.
-    pub(crate) fn ids(&self) -> Vec<Digest> {
-        let mut ids: Vec<Digest> = Vec::with_capacity(self.0.len());
-        for layer in &self.0 {
-            ids.push(match ids.last() {
-                Some(below) => Digest::sha256_of(format!("{below} {layer}").as_bytes()),
-                None => layer.clone(),
-            });
-        }
-        ids
+    pub(crate) fn ids(&self) -> &[Digest] {
+        &self.ids
     }
 
     /// OCI chain ID; `None` for `scratch`.
     pub fn id(&self) -> Option<Digest> {
-        cooper_oci::chain_id(&self.0)
+        self.ids.last().cloned()
     }
 }
 
 impl FromIterator<DiffId> for Chain {
     fn from_iter<I: IntoIterator<Item = DiffId>>(layers: I) -> Self {
-        Self(layers.into_iter().collect())
+        let mut chain = Self::default();
+        layers.into_iter().for_each(|layer| chain.push(layer));
+        chain
     }
 }
 
 impl From<Vec<DiffId>> for Chain {
     fn from(layers: Vec<DiffId>) -> Self {
-        Self(layers)
+        layers.into_iter().collect()
+    }
+}
+
+impl From<Chain> for Vec<DiffId> {
+    fn from(chain: Chain) -> Self {
+        chain.layers
     }
 }
 
@@ -135,8 +147,9 @@ mod tests {
     fn chain_ids_are_those_of_the_image_specification() {
         let chain: Chain =
             ["a", "b", "a", "c"].iter().map(|text| Digest::sha256_of(text.as_bytes())).collect();
-        for (index, id) in chain.ids().into_iter().enumerate() {
-            assert_eq!(Some(id), chain.prefix(index + 1).id());
+        for (index, id) in chain.ids().iter().enumerate() {
+            assert_eq!(cooper_oci::chain_id(&chain.layers()[..=index]).as_ref(), Some(id));
+            assert_eq!(chain.prefix(index + 1).id().as_ref(), Some(id));
         }
     }
 }

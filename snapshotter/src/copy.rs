@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use cooper_sys::fs::{self, FileKind, OFlags};
 
@@ -15,7 +16,7 @@ use crate::snapshots::Located;
 use crate::tree::{TreeEntry, TreeKind};
 
 /// Copies a stack of layers (topmost first) into the empty directory `target`, as an overlay would show them.
-pub(crate) fn merge(stack: &[&Located], look: RootLook, target: &Path) -> Result<()> {
+pub(crate) fn merge(stack: &[Arc<Located>], look: RootLook, target: &Path) -> Result<()> {
     let target = fs::open_dir(target)?;
     for layer in stack.iter().rev() {
         let source = fs::open_dir(&layer.fs)?;

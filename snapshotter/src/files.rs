@@ -86,6 +86,13 @@ pub(crate) fn write_record(
     write_atomic(tmp, dir, name, &[head.as_bytes(), payload], durability)
 }
 
+/// Writes a sealed record as a new file, where no reader looks yet.
+pub(crate) fn create_record(path: &Path, payload: &[u8]) -> Result<()> {
+    let mut bytes = format!("{SEAL}{}\n", blake3::hash(payload).to_hex()).into_bytes();
+    bytes.extend_from_slice(payload);
+    fs::write(path, bytes).map_err(Error::io("write", path))
+}
+
 /// Reads a sealed record; `None` if it is absent or its seal is broken.
 pub(crate) fn read_record(path: &Path) -> Result<Option<Vec<u8>>> {
     let Some(mut bytes) = read_optional(path)? else { return Ok(None) };

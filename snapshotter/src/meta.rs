@@ -44,3 +44,10 @@ pub(crate) fn write(tmp: &std::path::Path, dir: &std::path::Path, meta: &Meta) -
         serde_json::to_vec(meta).map_err(|error| Error::damaged(dir.join("meta"), error.to_string()))?;
     files::write_record(tmp, dir, "meta", &bytes, Durability::Process)
 }
+
+/// Writes the record into a directory that nobody looks at yet.
+pub(crate) fn create(dir: &std::path::Path, meta: &Meta) -> Result<()> {
+    let path = dir.join("meta");
+    let bytes = serde_json::to_vec(meta).map_err(|error| Error::damaged(&path, error.to_string()))?;
+    files::create_record(&path, &bytes)
+}

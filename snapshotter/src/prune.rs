@@ -87,7 +87,6 @@ impl Store {
     pub fn prune(&self, options: &PruneOptions) -> Result<PruneReport> {
         let layout = self.layout();
         session::clean_dead(layout)?;
-        session::clean_step_locks(layout)?;
         let mounts = Inventory::mounts(layout)?;
         let gate = open_lock(&layout.gc_lock())?;
         gate.lock().map_err(Error::io("lock", layout.gc_lock()))?;

@@ -1,8 +1,6 @@
 //! Facts, one file each: images, step records, layer infos, context indexes.
 
 use std::fs::{self, File};
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -26,18 +24,11 @@ pub struct ImageRecord {
     pub created: i64,
 }
 
-/// The lock of one step. Others that want the same step wait until it is dropped or its process is dead.
+/// The lock of one step: one byte of `locks/steps`, whose place is a hash of the key. Others that want the same step wait
+/// until it is dropped or its process is dead.
 #[derive(Debug)]
 pub struct StepLock {
     _file: File,
-    path: PathBuf,
-}
-
-impl Drop for StepLock {
-    fn drop(&mut self) {
-        // Removed while it is locked: whoever gets the lock of a removed file asks again.
-        let _ = fs::remove_file(&self.path);
-    }
 }
 
 fn now_seconds() -> i64 {
@@ -112,10 +103,14 @@ impl Store {
         Ok(record)
     }
 
-    /// Records what a step produced. Call [`sync`](Self::sync) first: a record must not outlive its layers.
+    /// Records what a step produced. Call [`sync`](Self::sync) first: a record must not outlive its layers. The record
+    /// itself is durable after the next sync; a power cut before may lose it, which is a miss.
     pub fn put_step(&self, key: &str, record: &[u8]) -> Result<()> {
+        self.inner().mark_dirty()?;
         let dir = self.layout().steps();
-        files::write_record(self.session().tmp(), &dir, &encode_name(key), record, Durability::PowerCut)
+        files::write_record(self.session().tmp(), &dir, &encode_name(key), record, Durability::Process)?;
+        self.inner().changed();
+        Ok(())
     }
 
     /// Forgets a step.
@@ -136,33 +131,20 @@ impl Store {
 
     /// Waits for the lock of a step.
     pub fn lock_step(&self, key: &str) -> Result<StepLock> {
-        self.lock_step_with(key, |file| file.lock().map(|()| true))?.ok_or(Error::Poisoned)
+        self.lock_step_with(key, true)?.ok_or(Error::Poisoned)
     }
 
     /// The lock of a step if nobody has it.
     pub fn try_lock_step(&self, key: &str) -> Result<Option<StepLock>> {
-        self.lock_step_with(key, |file| match file.try_lock() {
-            Ok(()) => Ok(true),
-            Err(fs::TryLockError::WouldBlock) => Ok(false),
-            Err(fs::TryLockError::Error(error)) => Err(error),
-        })
+        self.lock_step_with(key, false)
     }
 
-    fn lock_step_with(
-        &self,
-        key: &str,
-        lock: impl Fn(&File) -> io::Result<bool>,
-    ) -> Result<Option<StepLock>> {
-        let path = self.layout().locks().join(format!("step-{}", encode_name(key)));
-        loop {
-            let file = open_lock(&path)?;
-            if !lock(&file).map_err(Error::io("lock", &path))? {
-                return Ok(None);
-            }
-            if file.metadata().map_err(Error::io("look at", &path))?.nlink() > 0 {
-                return Ok(Some(StepLock { _file: file, path }));
-            }
-        }
+    fn lock_step_with(&self, key: &str, wait: bool) -> Result<Option<StepLock>> {
+        let file = open_lock(&self.layout().locks().join("steps"))?;
+        let mut place = [0; 8];
+        place.copy_from_slice(&blake3::hash(key.as_bytes()).as_bytes()[..8]);
+        let locked = cooper_sys::fs::lock_byte(&file, u64::from_le_bytes(place), wait)?;
+        Ok(locked.then_some(StepLock { _file: file }))
     }
 
     /// What is known about a layer.
@@ -172,8 +154,8 @@ impl Store {
         Ok(info.filter(|info| info.diff_id == *diff_id))
     }
 
-    /// Writes down what is known about a layer; forms known before are kept.
-    pub fn put_layer(&self, info: &LayerInfo) -> Result<()> {
+    /// Writes down what is known about a layer; forms known before are kept. Returns all that is known now.
+    pub fn put_layer(&self, info: &LayerInfo) -> Result<LayerInfo> {
         let mut info = info.clone();
         if let Some(known) = self.layer(&info.diff_id)? {
             for form in known.blobs {
@@ -186,7 +168,7 @@ impl Store {
         let dir = self.layout().layers();
         files::write_record(self.session().tmp(), &dir, info.diff_id.hex(), &bytes, Durability::Process)?;
         self.inner().changed();
-        Ok(())
+        Ok(info)
     }
 
     /// Remembers a form of a layer. Does nothing for a layer that is not known yet.

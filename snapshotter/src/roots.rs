@@ -6,6 +6,7 @@
 //! independent of the root that they were made on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cooper_sys::fs::{self, Stat};
 use serde::{Deserialize, Serialize};
@@ -31,14 +32,14 @@ impl RootLook {
     }
 
     /// The look of a stack of layers, base first.
-    pub(crate) fn of_layers(layers: &[Located]) -> Self {
+    pub(crate) fn of_layers(layers: &[Arc<Located>]) -> Self {
         layers.iter().rev().find_map(|layer| layer.meta.root).unwrap_or(Self::PLAIN)
     }
 }
 
 impl Inner {
     /// The directory to put on top of a stack (topmost first), if its own root looks wrong.
-    pub(crate) fn root_cover(&self, stack: &[&Located], look: RootLook) -> Result<Option<PathBuf>> {
+    pub(crate) fn root_cover(&self, stack: &[Arc<Located>], look: RootLook) -> Result<Option<PathBuf>> {
         let Some(top) = stack.first() else { return Ok(None) };
         if RootLook::of(&fs::fstat(fs::open_path(&top.fs)?)?) == look {
             return Ok(None);

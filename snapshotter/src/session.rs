@@ -20,6 +20,8 @@ use crate::files;
 use crate::layout::Layout;
 
 const PREFIX: &str = "session-";
+/// Directories that lie together.
+const SHELF: u64 = 64;
 
 /// The lease and the temporary directory of this process's open store.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ impl Session {
             }
             let tmp = layout.tmp().join(&id);
             fs::DirBuilder::new().mode(0o700).create(&tmp).map_err(Error::io("create", &tmp))?;
+            // The work directory of every overlay mount leaves freed inodes behind: see `spread_sessions`.
+            cooper_sys::fs::spread_subdirectories(cooper_sys::fs::open_dir(&tmp)?)?;
             let lease = Mutex::new(Lease { file, held: HashSet::new() });
             return Ok(Self { tmp, lock_path, lease, next: AtomicU64::new(0) });
         }
@@ -69,6 +73,18 @@ impl Session {
     /// A path in the temporary directory that was never handed out before.
     pub(crate) fn fresh_path(&self, prefix: &str) -> PathBuf {
         self.tmp.join(format!("{prefix}-{}", self.next.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// As [`fresh_path`](Self::fresh_path), for a directory in which many files come and go: a few of them lie together.
+    pub(crate) fn fresh_path_apart(&self, prefix: &str) -> Result<PathBuf> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let shelf = self.tmp.join(format!("shelf-{}", number / SHELF));
+        match fs::DirBuilder::new().mode(0o700).create(&shelf) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::io("create", shelf)(error))
+            }
+            _ => Ok(shelf.join(format!("{prefix}-{number}"))),
+        }
     }
 
     /// Puts objects on the lease. When this returns, collection does not take them until the session ends.
@@ -158,20 +174,6 @@ fn owner_of(path: &Path) -> Result<Owner> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Owner::Gone),
         Err(error) => Err(Error::io("open", path)(error)),
     }
-}
-
-/// Removes lock files of steps that nobody holds; who waits for one asks again.
-pub(crate) fn clean_step_locks(layout: &Layout) -> Result<()> {
-    for name in files::list(&layout.locks())? {
-        let path = layout.locks().join(&name);
-        if name.starts_with("step-")
-            && let Owner::Dead(lock) = owner_of(&path)?
-        {
-            files::remove_file(&path)?;
-            drop(lock);
-        }
-    }
-    Ok(())
 }
 
 /// Every object named by a live session's lease. Call it with `locks/gc` locked exclusively.

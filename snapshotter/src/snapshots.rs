@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use cooper_oci::Digest;
 
@@ -37,36 +38,46 @@ pub(crate) fn open_tree(layout: &Layout, id: &str) -> Result<TreeReader<BufReade
 
 impl Inner {
     /// The snapshots of a chain, base first.
-    pub(crate) fn locate(&self, chain: &Chain) -> Result<Vec<Located>> {
-        let ids = chain.ids();
-        let mut all = Vec::with_capacity(chain.len());
-        for (index, diff_id) in chain.layers().iter().enumerate() {
-            match self.locate_at(chain, &ids, index)? {
-                Some(located) => all.push(located),
-                None => return Err(Error::SnapshotMissing(diff_id.clone())),
+    pub(crate) fn locate(&self, chain: &Chain) -> Result<Vec<Arc<Located>>> {
+        let mut all: Vec<Option<Arc<Located>>> = {
+            let known = self.located.lock().map_err(|_| Error::Poisoned)?;
+            chain.ids().iter().map(|id| known.get(id).cloned()).collect()
+        };
+        for (index, slot) in all.iter_mut().enumerate() {
+            if slot.is_none() {
+                *slot = self.locate_layer(chain, index)?;
+            }
+            if slot.is_none() {
+                return Err(Error::SnapshotMissing(chain.layers()[index].clone()));
             }
         }
-        Ok(all)
+        Ok(all.into_iter().flatten().collect())
     }
 
-    /// The snapshot of one layer of a chain, if there is one.
-    pub(crate) fn locate_layer(&self, chain: &Chain, index: usize) -> Result<Option<Located>> {
-        self.locate_at(chain, &chain.ids(), index)
-    }
-
-    /// As [`locate_layer`](Self::locate_layer), with the chain's IDs.
-    pub(crate) fn locate_at(&self, chain: &Chain, ids: &[Digest], index: usize) -> Result<Option<Located>> {
-        let (Some(diff_id), Some(chain_id)) = (chain.layers().get(index), ids.get(index)) else {
+    /// The snapshot of one layer of a chain, if there is one. What was found once stays: it is on the lease.
+    pub(crate) fn locate_layer(&self, chain: &Chain, index: usize) -> Result<Option<Arc<Located>>> {
+        let (Some(diff_id), Some(chain_id)) = (chain.layers().get(index), chain.ids().get(index)) else {
             return Ok(None);
         };
-        if let Some(located) = self.usable(chain_id.hex(), diff_id)? {
-            return Ok(Some(located));
+        if let Some(known) = self.located.lock().map_err(|_| Error::Poisoned)?.get(chain_id) {
+            return Ok(Some(Arc::clone(known)));
         }
-        if index == 0 {
-            return Ok(None);
-        }
-        let located = self.usable(diff_id.hex(), diff_id)?;
-        Ok(located.filter(|located| located.meta.self_contained))
+        let found = match self.usable(chain_id.hex(), diff_id)? {
+            None if index > 0 => {
+                self.usable(diff_id.hex(), diff_id)?.filter(|located| located.meta.self_contained)
+            }
+            found => found,
+        };
+        let Some(located) = found else { return Ok(None) };
+        self.remember(chain_id, located).map(Some)
+    }
+
+    /// Keeps where the snapshot of a chain's topmost layer is.
+    pub(crate) fn remember(&self, chain_id: &Digest, located: Located) -> Result<Arc<Located>> {
+        let located = Arc::new(located);
+        let mut known = self.located.lock().map_err(|_| Error::Poisoned)?;
+        known.insert(chain_id.clone(), Arc::clone(&located));
+        Ok(located)
     }
 
     fn peek(&self, id: &str, diff_id: &DiffId) -> Result<Option<Meta>> {
@@ -130,6 +141,7 @@ impl Inner {
 
     /// Moves a damaged snapshot out of the way and removes it.
     pub(crate) fn quarantine(&self, id: &str) -> Result<()> {
+        self.located.lock().map_err(|_| Error::Poisoned)?.retain(|_, located| located.id != id);
         let away = self.session.fresh_path("damaged");
         match std::fs::rename(self.layout.snapshot(id), &away) {
             Ok(()) => files::remove_tree(&away),
@@ -160,6 +172,14 @@ impl Inner {
 }
 
 impl Store {
+    /// Whether all layers of a chain were found before. Looks at no file; they stay until the store is closed.
+    pub fn knows(&self, chain: &Chain) -> bool {
+        self.inner()
+            .located
+            .lock()
+            .is_ok_and(|known| chain.ids().iter().rev().all(|id| known.contains_key(id)))
+    }
+
     /// Whether all layers of a chain are unpacked and usable. They then stay until the store is closed.
     pub fn has_snapshot(&self, chain: &Chain) -> Result<bool> {
         match self.inner().locate(chain) {

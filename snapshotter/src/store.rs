@@ -1,20 +1,27 @@
 //! The store as a whole: opening, the version, and what all parts share.
 //!
 //! Any number of processes may have one store open. Each holds a shared lock of `locks/store`; an operation that
-//! changes the layout would take it exclusively. Order of locks: `locks/step-*`, then `locks/gc`, then
+//! changes the layout would take it exclusively. Order of locks: `locks/steps`, then `locks/gc`, then
 //! `locks/dirty`; the locks inside this process are never held while one of those is awaited, except the lease's.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use cooper_oci::Digest;
 
 use crate::epoch::{self, DirtyMark};
 use crate::error::{Error, Result};
 use crate::files::{self, Durability};
 use crate::layout::Layout;
+use crate::pack::Packs;
 use crate::session::{self, Session};
+use crate::snapshots::Located;
+use crate::stubs::StubLayers;
 use crate::sync::GroupSync;
 
 /// The format that this program writes.
@@ -48,6 +55,14 @@ pub(crate) struct Inner {
     /// Unsynced changes that became visible, and how many of them a sync has covered.
     changes: AtomicU64,
     synced: AtomicU64,
+    /// Snapshots in use by the chain ID of their layer with all below it.
+    pub(crate) located: Mutex<HashMap<Digest, Arc<Located>>>,
+    /// Merged runs of layers (see `pack`).
+    pub(crate) packs: Packs,
+    /// Mount points that were made before (see `stubs`).
+    pub(crate) stub_layers: StubLayers,
+    /// Mounts that nobody needs any more.
+    rubbish: Mutex<Vec<OwnedFd>>,
     mode: Mode,
     overlay: OnceLock<bool>,
 }
@@ -96,6 +111,10 @@ impl Store {
                 group: GroupSync::default(),
                 changes: AtomicU64::new(0),
                 synced: AtomicU64::new(0),
+                located: Mutex::default(),
+                packs: Packs::default(),
+                stub_layers: StubLayers::default(),
+                rubbish: Mutex::default(),
                 mode,
                 overlay: OnceLock::new(),
             }),
@@ -110,6 +129,19 @@ impl Store {
     /// Puts all that was committed so far on disk. Callers at the same time share one `syncfs`.
     pub fn sync(&self) -> Result<()> {
         self.inner.sync()
+    }
+
+    /// Says that something will be committed soon, so that what comes before the first change is done with.
+    pub fn expect_changes(&self) -> Result<()> {
+        self.inner.mark_dirty()
+    }
+
+    /// Ends the mounts of earlier views, which waits for all processors. Worth calling where nobody waits.
+    pub fn end_mounts(&self) {
+        if let Ok(mut rubbish) = self.inner.rubbish.lock() {
+            let rubbish = std::mem::take(&mut *rubbish);
+            drop(rubbish);
+        }
     }
 
     /// Whether root file systems are overlay mounts; otherwise they are copies.
@@ -154,6 +186,13 @@ impl Inner {
     /// Puts a blob on the lease.
     pub(crate) fn hold_blob(&self, digest: &cooper_oci::Digest) -> Result<()> {
         self.session.hold(&self.layout, &[format!("b {digest}")])
+    }
+
+    /// Leaves a mount to the next [`end_mounts`](Store::end_mounts), or to the end of the session.
+    pub(crate) fn discard(&self, mount: OwnedFd) {
+        if let Ok(mut rubbish) = self.rubbish.lock() {
+            rubbish.push(mount);
+        }
     }
 
     /// Must be called before an unsynced change becomes visible.

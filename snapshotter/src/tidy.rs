@@ -16,19 +16,12 @@ use cooper_sys::fs::{self, FileKind, OFlags, Stat};
 use cooper_sys::overlay;
 
 use crate::error::{Error, Result};
+use crate::merged::{Merged, Name};
 use crate::xattrs;
 
-/// What lies below an upper directory.
-#[derive(Clone, Copy)]
-pub(crate) struct Below<'a> {
-    /// The merged parents: decides what a whiteout hides.
-    pub(crate) parents: Option<BorrowedFd<'a>>,
-    /// The same with the stubs of the step: decides what is unchanged.
-    pub(crate) seen: Option<BorrowedFd<'a>>,
-}
-
-/// Tidies everything in `upper`; says whether anything was removed.
-pub(crate) fn tidy(upper: BorrowedFd<'_>, below: Below<'_>) -> Result<bool> {
+/// Tidies everything in `upper`; says whether anything was removed. `below` is what the step had below it: what is in
+/// its layers decides what a whiteout hides, and with the mount points it decides what is unchanged.
+pub(crate) fn tidy(upper: BorrowedFd<'_>, below: &Merged) -> Result<bool> {
     let mut removed = false;
     for item in fs::read_dir(upper)? {
         removed |= tidy_name(upper, &item.name, below)?;
@@ -36,9 +29,11 @@ pub(crate) fn tidy(upper: BorrowedFd<'_>, below: Below<'_>) -> Result<bool> {
     Ok(removed)
 }
 
-fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: Below<'_>) -> Result<bool> {
+fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: &Merged) -> Result<bool> {
     let stat = fs::stat_at(upper, name)?;
-    let hidden = exists(below.parents, name)?;
+    let seen = below.find(name)?;
+    let apart = if below.has_stubs() { below.find_in_layers(name)? } else { None };
+    let hidden = if below.has_stubs() { &apart } else { &seen };
     if overlay::is_whiteout(&stat) {
         if hidden.is_none() {
             fs::unlink_at(upper, name)?;
@@ -52,11 +47,10 @@ fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: Below<'_>) -> Result<bo
         }
         return Ok(true);
     }
-    let seen = exists(below.seen, name)?;
     if stat.kind != FileKind::Dir {
-        if let (Some(dir), Some(old)) = (below.seen, &seen)
-            && same_attributes(upper, &stat, dir, old, name)?
-            && same_content(upper, dir, name, &stat)?
+        if let Some(old) = &seen
+            && same_attributes(upper, &stat, old, name)?
+            && same_content(upper, old.dir, name, &stat)?
         {
             fs::unlink_at(upper, name)?;
             return Ok(true);
@@ -64,21 +58,18 @@ fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: Below<'_>) -> Result<bo
         return Ok(false);
     }
     let opaque = xattrs::is_opaque(upper, name)?;
-    let hides = hidden.as_ref().is_some_and(Stat::is_dir);
+    let hides = hidden.as_ref().is_some_and(|old| old.stat.is_dir());
     if opaque && !hides {
         fs::remove_xattr_at(upper, name, overlay::OPAQUE_XATTR)?;
     }
     let dir = open_dir_at(upper, name)?;
     let is_new = opaque && hides;
-    let parents = if hides && !is_new { open_below(below.parents, name)? } else { None };
-    let merges = seen.as_ref().is_some_and(Stat::is_dir) && !is_new;
-    let seen_dir = if merges { open_below(below.seen, name)? } else { None };
-    let inner =
-        Below { parents: parents.as_ref().map(AsFd::as_fd), seen: seen_dir.as_ref().map(AsFd::as_fd) };
-    let removed = tidy(dir.as_fd(), inner)?;
-    if let (Some(seen_in), Some(old)) = (below.seen, &seen)
-        && merges
-        && same_attributes(upper, &stat, seen_in, old, name)?
+    let inner = if is_new { Merged::default() } else { below.enter(name)? };
+    let removed = tidy(dir.as_fd(), &inner)?;
+    if let Some(old) = &seen
+        && old.stat.is_dir()
+        && !is_new
+        && same_attributes(upper, &stat, old, name)?
         && fs::read_dir(&dir)?.is_empty()
     {
         drop(dir);
@@ -109,35 +100,15 @@ fn open_dir_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
     Ok(fs::open_at(dir, name, OFlags::RDONLY | OFlags::DIRECTORY)?)
 }
 
-fn open_below(dir: Option<BorrowedFd<'_>>, name: &OsStr) -> Result<Option<OwnedFd>> {
-    dir.map(|dir| open_dir_at(dir, name)).transpose()
-}
-
-/// The attributes of a name in the layers below; a whiteout there is nothing.
-fn exists(dir: Option<BorrowedFd<'_>>, name: &OsStr) -> Result<Option<Stat>> {
-    let Some(dir) = dir else { return Ok(None) };
-    match fs::stat_at(dir, name) {
-        Ok(stat) if overlay::is_whiteout(&stat) => Ok(None),
-        Ok(stat) => Ok(Some(stat)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn same_attributes(
-    upper: BorrowedFd<'_>,
-    new: &Stat,
-    lower: BorrowedFd<'_>,
-    old: &Stat,
-    name: &OsStr,
-) -> Result<bool> {
-    let same = new.kind == old.kind
-        && new.mode == old.mode
-        && (new.uid, new.gid) == (old.uid, old.gid)
-        && new.mtime == old.mtime
-        && (new.rdev_major, new.rdev_minor) == (old.rdev_major, old.rdev_minor)
-        && (new.is_dir() || new.size == old.size);
-    Ok(same && xattrs::of(upper, name, new)? == xattrs::of(lower, name, old)?)
+fn same_attributes(upper: BorrowedFd<'_>, new: &Stat, old: &Name<'_>, name: &OsStr) -> Result<bool> {
+    let Name { dir, stat } = old;
+    let same = new.kind == stat.kind
+        && new.mode == stat.mode
+        && (new.uid, new.gid) == (stat.uid, stat.gid)
+        && new.mtime == stat.mtime
+        && (new.rdev_major, new.rdev_minor) == (stat.rdev_major, stat.rdev_minor)
+        && (new.is_dir() || new.size == stat.size);
+    Ok(same && xattrs::of(upper, name, new)? == xattrs::of(*dir, name, stat)?)
 }
 
 fn same_content(upper: BorrowedFd<'_>, lower: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<bool> {

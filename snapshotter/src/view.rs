@@ -22,20 +22,36 @@ use crate::store::{Inner, Store};
 #[derive(Debug)]
 pub(crate) struct Scratch {
     pub(crate) path: PathBuf,
+    left: bool,
 }
 
 impl Scratch {
     pub(crate) fn new(inner: &Inner, prefix: &str) -> Result<Self> {
-        let path = inner.session.fresh_path(prefix);
+        Self::at(inner.session.fresh_path(prefix))
+    }
+
+    /// One in which many files come and go.
+    pub(crate) fn apart(inner: &Inner, prefix: &str) -> Result<Self> {
+        Self::at(inner.session.fresh_path_apart(prefix)?)
+    }
+
+    fn at(path: PathBuf) -> Result<Self> {
         std::fs::create_dir(&path).map_err(Error::io("create", &path))?;
-        Ok(Self { path })
+        Ok(Self { path, left: false })
+    }
+
+    /// Leaves the directory to the end of the session.
+    pub(crate) fn leave(mut self) {
+        self.left = true;
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What stays is removed with the session.
-        let _ = files::remove_tree(&self.path);
+        if !self.left {
+            let _ = files::remove_tree(&self.path);
+        }
     }
 }
 
@@ -46,7 +62,15 @@ pub struct View {
     mount: Option<OwnedFd>,
     dir: PathBuf,
     _copy: Option<Scratch>,
-    _store: Arc<Inner>,
+    store: Arc<Inner>,
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if let Some(mount) = self.mount.take() {
+            self.store.discard(mount);
+        }
+    }
 }
 
 impl View {
@@ -79,26 +103,14 @@ pub(crate) fn open_mount(mount: &OwnedFd) -> Result<OwnedFd> {
     Ok(fs::open_at(mount, ".", OFlags::RDONLY | OFlags::DIRECTORY)?)
 }
 
-/// The directories to stack, topmost first, each once. A layer that comes twice counts where it is highest: there
-/// it hides or repeats all that it says further down.
-pub(crate) fn stack(layers: &[Located]) -> Vec<&Located> {
-    let mut stack: Vec<&Located> = Vec::with_capacity(layers.len());
-    for layer in layers.iter().rev() {
-        if !stack.iter().any(|above| above.id == layer.id) {
-            stack.push(layer);
-        }
-    }
-    stack
-}
-
 impl Inner {
     /// Whether a stack of so many layers is to be mounted rather than copied.
     pub(crate) fn can_mount(&self, layers: usize) -> bool {
         layers < overlay::MAX_LOWER && self.uses_overlay()
     }
 
-    pub(crate) fn view(self: &Arc<Self>, layers: &[Located]) -> Result<View> {
-        let stack = stack(layers);
+    pub(crate) fn view(self: &Arc<Self>, layers: &[Arc<Located>]) -> Result<View> {
+        let stack = self.stack(layers)?;
         let look = RootLook::of_layers(layers);
         let cover = self.root_cover(&stack, look)?;
         let dir = match stack.as_slice() {
@@ -108,7 +120,7 @@ impl Inner {
         };
         if let Some(dir) = dir {
             let root = fs::open_dir(&dir)?;
-            return Ok(View { root, mount: None, dir, _copy: None, _store: Arc::clone(self) });
+            return Ok(View { root, mount: None, dir, _copy: None, store: Arc::clone(self) });
         }
         if self.can_mount(stack.len() + 1) {
             let layers = stack.iter().map(|layer| layer.fs.as_path());
@@ -119,7 +131,7 @@ impl Inner {
         copy::merge(&stack, look, &copy.path)?;
         let root = fs::open_dir(&copy.path)?;
         let dir = copy.path.clone();
-        Ok(View { root, mount: None, dir, _copy: Some(copy), _store: Arc::clone(self) })
+        Ok(View { root, mount: None, dir, _copy: Some(copy), store: Arc::clone(self) })
     }
 }
 
@@ -135,7 +147,7 @@ impl Inner {
         let mount = overlay::mount(&lower, None, overlay::Options::default())?;
         let root = open_mount(&mount)?;
         let dir = PathBuf::new();
-        Ok(View { root, mount: Some(mount), dir, _copy: None, _store: Arc::clone(self) })
+        Ok(View { root, mount: Some(mount), dir, _copy: None, store: Arc::clone(self) })
     }
 }
 

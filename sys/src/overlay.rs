@@ -45,24 +45,42 @@ pub fn is_whiteout(stat: &Stat) -> bool {
 /// `lower` has the topmost first, and at least one entry. `upper` is the upper directory and its work directory, both on
 /// one filesystem; without it the mount is read-only. One lower directory without an upper one becomes a read-only bind.
 pub fn mount(lower: &[&Path], upper: Option<(&Path, &Path)>, options: Options) -> Result<OwnedFd> {
-    let lower = lower.iter().map(|path| open_path(path)).collect::<Result<Vec<_>>>()?;
-    let upper = match upper {
-        Some((upper, work)) => Some((open_path(upper)?, open_path(work)?)),
-        None => None,
-    };
-    match (lower.as_slice(), &upper) {
+    match (lower, upper) {
         ([], _) => return Err(Error::new("mount", "overlay without a lower directory", Errno::INVAL)),
         ([only], None) => {
-            let clone = mount::clone_fd(only, false)?;
+            let clone = mount::clone_path(only, false)?;
             mount::set_attributes(&clone, options.attributes.read_only(), false)?;
             return Ok(clone);
         }
         _ => {}
     }
-    match mount_by_descriptors(&lower, upper.as_ref(), options) {
-        Err(Failure::OldKernel) => mount_by_options(&lower, upper.as_ref(), options),
+    match mount_by_layers(lower, upper, options) {
+        Err(Failure::OldKernel) => mount_by_options(lower, upper, options),
         Err(Failure::Real(e)) => Err(e),
         Ok(mount) => Ok(mount),
+    }
+}
+
+/// How an option names a directory: by its path, or through `/proc` if that is too long for the kernel.
+struct Named {
+    name: PathBuf,
+    _open: Option<OwnedFd>,
+}
+
+impl Named {
+    /// Longest value of one option, without the zero at its end.
+    const MAX_BYTES: usize = 255;
+
+    fn new(path: &Path) -> Result<Self> {
+        if path.is_absolute() && path.as_os_str().len() <= Self::MAX_BYTES {
+            return Ok(Self { name: path.to_owned(), _open: None });
+        }
+        Self::by_descriptor(path)
+    }
+
+    fn by_descriptor(path: &Path) -> Result<Self> {
+        let open = open_path(path)?;
+        Ok(Self { name: PathBuf::from(mount::option_path(open.as_fd())), _open: Some(open) })
     }
 }
 
@@ -73,9 +91,9 @@ enum Failure {
 }
 
 /// fsopen, one `lowerdir+` a layer (Linux 6.5), fsmount.
-fn mount_by_descriptors(
-    lower: &[OwnedFd],
-    upper: Option<&(OwnedFd, OwnedFd)>,
+fn mount_by_layers(
+    lower: &[&Path],
+    upper: Option<(&Path, &Path)>,
     options: Options,
 ) -> std::result::Result<OwnedFd, Failure> {
     let fs = match rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
@@ -84,22 +102,25 @@ fn mount_by_descriptors(
         Err(e) => return Err(Failure::Real(Error::new("fsopen", "overlay", e))),
     };
     let real = |e| Failure::Real(mount::explain("mount", "overlay", &fs, e));
-    let set = |key: &str, value: &str| rustix::mount::fsconfig_set_string(&fs, key, value);
-    let _ = set("source", "overlay");
+    let set = |key: &str, value: &Path| rustix::mount::fsconfig_set_string(&fs, key, value);
+    let _ = set("source", Path::new("overlay"));
     for layer in lower {
-        let path = mount::option_path(layer.as_fd());
-        set("lowerdir+", &path).map_err(|e| match e {
+        let layer = Named::new(layer).map_err(Failure::Real)?;
+        set("lowerdir+", &layer.name).map_err(|e| match e {
             Errno::INVAL => Failure::OldKernel,
             e => real(e),
         })?;
     }
     if let Some((upper, work)) = upper {
-        set("upperdir", &mount::option_path(upper.as_fd())).map_err(real)?;
-        set("workdir", &mount::option_path(work.as_fd())).map_err(real)?;
+        for (key, path) in [("upperdir", upper), ("workdir", work)] {
+            // A path in these has escapes, which one through `/proc` never needs.
+            let named = Named::by_descriptor(path).map_err(Failure::Real)?;
+            set(key, &named.name).map_err(real)?;
+        }
     }
     for (key, value) in settings(upper.is_some(), options) {
         match value {
-            Some(value) => set(key, value),
+            Some(value) => set(key, Path::new(value)),
             None => rustix::mount::fsconfig_set_flag(&fs, key),
         }
         .map_err(real)?;
@@ -122,14 +143,14 @@ fn settings(writable: bool, options: Options) -> Vec<(&'static str, Option<&'sta
 
 /// mount(2) on a directory that nobody else looks at, then a clone of it. One page of options is enough for some 200
 /// layers.
-fn mount_by_options(
-    lower: &[OwnedFd],
-    upper: Option<&(OwnedFd, OwnedFd)>,
-    options: Options,
-) -> Result<OwnedFd> {
+fn mount_by_options(lower: &[&Path], upper: Option<(&Path, &Path)>, options: Options) -> Result<OwnedFd> {
+    let open = |path: &&Path| open_path(path);
+    let lower = lower.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let upper =
+        upper.map(|(upper, work)| Ok::<_, Error>((open_path(upper)?, open_path(work)?))).transpose()?;
     let layers: Vec<String> = lower.iter().map(|layer| mount::option_path(layer.as_fd())).collect();
     let mut data = format!("lowerdir={}", layers.join(":"));
-    if let Some((upper, work)) = upper {
+    if let Some((upper, work)) = &upper {
         data.push_str(",upperdir=");
         data.push_str(&mount::option_path(upper.as_fd()));
         data.push_str(",workdir=");
@@ -193,7 +214,9 @@ fn try_overlay(probe: &Path) -> Result<()> {
         make(path)?;
     }
     make(&lower.join("gone"))?;
-    let merged = mount(&[&lower], Some((&upper, &work)), Options::default())?;
+    // The end of any other than a volatile one syncs the whole filesystem below.
+    let options = Options { volatile: true, ..Options::default() };
+    let merged = mount(&[&lower], Some((&upper, &work)), options)?;
     crate::fs::rmdir_at(&merged, "gone")?;
     let left = stat_at(open_path(&upper)?, "gone")?;
     if is_whiteout(&left) {
@@ -225,15 +248,13 @@ mod tests {
                 std::fs::create_dir(path(name)).unwrap();
             }
             std::fs::write(path("two/gone"), "").unwrap();
-            let open = |name: &str| open_path(&path(name)).unwrap();
-            let lower = [open("one"), open("two")];
-            let upper = (open("upper"), open("work"));
+            let [one, two, upper, work] = ["one", "two", "upper", "work"].map(path);
             let options = Options { volatile: true, ..Options::default() };
-            let merged = mount_by_options(&lower, Some(&upper), options).unwrap();
+            let merged = mount_by_options(&[&one, &two], Some((&upper, &work)), options).unwrap();
             crate::fs::unlink_at(&merged, "gone").unwrap();
-            assert!(is_whiteout(&stat_at(&upper.0, "gone").unwrap()));
+            assert!(is_whiteout(&stat_at(open_path(&upper).unwrap(), "gone").unwrap()));
             assert!(mount::is_detached(&merged).unwrap());
-            assert!(!mount::is_detached(&lower[0]).unwrap());
+            assert!(!mount::is_detached(open_path(&one).unwrap()).unwrap());
         };
         std::thread::spawn(run).join().unwrap();
     }

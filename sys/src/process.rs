@@ -132,6 +132,19 @@ pub fn lower_priority() {
     let _ = rustix::process::setpriority_process(None, 10);
 }
 
+/// Makes these the standard output and the standard error of this process.
+pub fn set_outputs(stdout: impl AsFd, stderr: impl AsFd) -> Result<()> {
+    rustix::stdio::dup2_stdout(stdout).at("dup2", "stdout")?;
+    rustix::stdio::dup2_stderr(stderr).at("dup2", "stderr")
+}
+
+/// Reaps all children that have ended, without waiting for any.
+pub fn reap_children() {
+    while let Ok(Some(_)) =
+        rustix::process::waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+    {}
+}
+
 /// Becomes leader of a new session without a terminal.
 pub fn new_session() -> Result<()> {
     rustix::process::setsid().at("setsid", "").map(drop)

@@ -128,7 +128,7 @@ async fn of_layer(
 ) -> Result<Prepared, BuildError> {
     let fetcher = fetcher.clone();
     task::blocking("open the context", move || {
-        let view = fetcher.session.store.view(&rootfs.chain())?;
+        let view = fetcher.session.store.view(rootfs.chain())?;
         let path = fs::proc_fd_path(view.root());
         let request = request_of(&fetcher.request, view.root(), path, &shown)?;
         Ok(Prepared { request, changed, _held: Some(Held::View(view)) })

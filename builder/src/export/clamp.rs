@@ -13,6 +13,7 @@ use cooper_snapshotter::{BlobForm, LayerInfo, Store};
 use crate::build::Built;
 use crate::error::{BuildError, Kind};
 use crate::event::{Event, EventSender};
+use crate::rootfs::{Layer, Rootfs};
 use crate::session::Inner;
 use crate::task;
 
@@ -27,17 +28,20 @@ pub async fn clamp(
         let mut one = one.clone();
         if let Some(epoch) = one.epoch {
             let mut from_base = true;
-            for (at, layer) in one.rootfs.layers.iter_mut().enumerate() {
+            let mut rootfs = Rootfs::default();
+            for (at, layer) in one.rootfs.layers().iter().enumerate() {
+                let mut layer = Layer::clone(layer);
                 from_base &= one.origins.get(&layer.diff_id).is_some();
-                if from_base {
-                    continue;
+                if !from_base {
+                    let (session, diff_id) = (session.clone(), layer.diff_id.clone());
+                    layer.diff_id =
+                        task::blocking("rewrite a layer", move || rewritten(&session.store, &diff_id, epoch))
+                            .await?;
+                    one.config.rootfs.diff_ids[at] = layer.diff_id.clone();
                 }
-                let (session, diff_id) = (session.clone(), layer.diff_id.clone());
-                layer.diff_id =
-                    task::blocking("rewrite a layer", move || rewritten(&session.store, &diff_id, epoch))
-                        .await?;
-                one.config.rootfs.diff_ids[at] = layer.diff_id.clone();
+                rootfs.push(layer);
             }
+            one.rootfs = rootfs;
         } else {
             events.send(Event::Warning {
                 rule: "RewriteTimestamp".into(),

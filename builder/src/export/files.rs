@@ -37,7 +37,7 @@ pub async fn export(
     let mut parts = Vec::new();
     for one in built {
         unpack(session, one).await?;
-        let (chain, directory) = (one.rootfs.chain(), directory_of(&one.config));
+        let (chain, directory) = (one.rootfs.chain().clone(), directory_of(&one.config));
         parts.push(Part { chain, directory, epoch: one.epoch });
     }
     let session = session.clone();
@@ -61,8 +61,9 @@ fn directory_of(config: &ImageConfig) -> String {
 }
 
 async fn unpack(session: &Arc<Inner>, built: &Built) -> Result<(), BuildError> {
-    let chain = built.rootfs.chain();
-    let origins: Vec<_> = built.rootfs.layers.iter().filter_map(|l| built.origins.get(&l.diff_id)).collect();
+    let chain = built.rootfs.chain().clone();
+    let origins: Vec<_> =
+        built.rootfs.layers().iter().filter_map(|l| built.origins.get(&l.diff_id)).collect();
     if !session.store.has_snapshot(&chain)? {
         futures_util::future::try_join_all(origins.iter().map(|o| fetch_layer(session, o))).await?;
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cooper_frontend::graph::{Chmod, CopyOp, SourceKind, StepId};
-use cooper_snapshotter::{Chain, LayerInfo};
+use cooper_snapshotter::LayerInfo;
 
 use super::sources::{self, StoreUnpacker, with_tree};
 use super::{bring, rootfs_of, unpack};
@@ -103,8 +103,8 @@ impl LayerStep for CopyStep<'_> {
         let build = build.clone();
         task::blocking("copy files", move || {
             let store = &build.session.store;
-            let chain: Chain = base.chain();
-            let active = store.prepare(&chain, &[])?;
+            let chain = base.chain();
+            let active = store.prepare(chain, &[])?;
             let mut warnings = Vec::new();
             let owner = match &op.chown {
                 None => None,

@@ -58,7 +58,7 @@ impl LayerStep for MkdirStep<'_> {
 
     async fn run(&self, build: &Arc<Build>, _step: usize) -> Result<LayerInfo, BuildError> {
         unpack(build, &self.base).await?;
-        let (store, chain, op) = (build.session.store.clone(), self.base.chain(), self.op.clone());
+        let (store, chain, op) = (build.session.store.clone(), self.base.chain().clone(), self.op.clone());
         task::blocking("make working directory", move || {
             let active = store.prepare(&chain, &[])?;
             let root = active.root();

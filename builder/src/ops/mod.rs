@@ -42,15 +42,18 @@ pub(crate) async fn bring(
 
 /// Brings and unpacks all layers of a root filesystem that are not there yet.
 pub(crate) async fn unpack(build: &Arc<Build>, rootfs: &Rootfs) -> Result<(), BuildError> {
-    let chain = rootfs.chain();
     let store = build.session.store.clone();
+    if store.knows(rootfs.chain()) {
+        return Ok(());
+    }
+    let chain = rootfs.chain().clone();
     {
         let (store, chain) = (store.clone(), chain.clone());
         if task::blocking("look for snapshots", move || Ok(store.has_snapshot(&chain)?)).await? {
             return Ok(());
         }
     }
-    let origins: Vec<_> = rootfs.layers.iter().filter_map(|l| build.origins.get(&l.diff_id)).collect();
+    let origins: Vec<_> = rootfs.layers().iter().filter_map(|l| build.origins.get(&l.diff_id)).collect();
     let fetch = futures_util::future::try_join_all(origins.iter().map(|o| fetch_layer(&build.session, o)));
     tokio::select! {
         done = fetch => done?,

@@ -283,9 +283,9 @@ pub fn open_cache_mounts(
             contents.push(rootfs.content());
             let chain = rootfs.chain();
             *source = if writable.contains(&n) {
-                Source::ThrowAway(Box::new(store.prepare(&chain, &[])?))
+                Source::ThrowAway(Box::new(store.prepare(chain, &[])?))
             } else {
-                Source::ReadOnly(store.view(&chain)?)
+                Source::ReadOnly(store.view(chain)?)
             };
         }
     }

@@ -12,6 +12,7 @@ use cooper_sandbox::{Child, ExitStatus, Killer, Network, ProcessUser, Resource, 
 use cooper_snapshotter::{Active, LayerInfo, Stub, StubKind};
 use cooper_sys::fs;
 use tokio::io::AsyncReadExt;
+use tokio::sync::oneshot;
 
 use super::mounts::{self, HeldMounts};
 use super::{rootfs_of, unpack};
@@ -82,44 +83,53 @@ impl LayerStep for RunStep<'_> {
     async fn run(&self, build: &Arc<Build>, step: usize) -> Result<LayerInfo, BuildError> {
         let permit =
             build.session.run_slots.clone().acquire_owned().await.map_err(|_| BuildError::cancelled())?;
+        build.session.expect_containers();
         unpack(build, &self.base).await?;
         let held = mounts::prepare(build, step, &self.op.mounts, self.inputs).await?;
         let ignore_cache =
             build.graph.dag[petgraph::graph::NodeIndex::new(step - build.first_step)].ignore_cache;
-        let started = {
+        let pipe = |e: std::io::Error| BuildError::new(Kind::Config, "cannot make a pipe").caused_by(e);
+        let (stdout, child_stdout) = std::io::pipe().map_err(pipe)?;
+        let (stderr, child_stderr) = std::io::pipe().map_err(pipe)?;
+        let out = forward(build, step, Stream::Stdout, stdout.into());
+        let err = forward(build, step, Stream::Stderr, stderr.into());
+        let (tell, told) = oneshot::channel();
+        let mut leash = Leash(told);
+        // One thread does it all: each change of threads would cost more than many a step.
+        let work = {
             let (build, op, base) = (build.clone(), self.op.clone(), self.base.clone());
-            task::blocking("start command", move || start(&build, &op, &base, held, ignore_cache)).await?
-        };
-        let Running { child, active, held, stdout, stderr } = started;
-        let killer = KillOnDrop(child.killer());
-        let out = forward(build, step, Stream::Stdout, stdout);
-        let err = forward(build, step, Stream::Stderr, stderr);
-        let wait = task::blocking("wait for command", move || {
-            let mut child = child;
-            child.wait().map_err(|e| {
-                BuildError::new(Kind::Internal, "the command could not be waited for").caused_by(e)
+            task::blocking("run command", move || {
+                let outputs = [child_stdout.into(), child_stderr.into()];
+                let Running { mut child, active, held } =
+                    start(&build, &op, &base, held, ignore_cache, outputs)?;
+                if let Err(killer) = tell.send(child.killer()) {
+                    killer.kill();
+                }
+                let status = child.wait().map_err(|e| {
+                    BuildError::new(Kind::Internal, "the command could not be waited for").caused_by(e)
+                })?;
+                if build.cancel.is_cancelled() {
+                    return Err(BuildError::cancelled());
+                }
+                check(&op, status)?;
+                drop(held);
+                Ok(build.session.store.commit(active)?)
             })
-        });
-        let all = async { tokio::join!(wait, out, err) };
+        };
+        let all = async { tokio::join!(work, out, err) };
         tokio::pin!(all);
-        let (status, (), ()) = tokio::select! {
+        let (layer, (), ()) = tokio::select! {
             done = &mut all => done,
-            () = build.cancel.cancelled() => {
-                killer.0.kill();
-                all.await
-            }
+            () = async {
+                build.cancel.cancelled().await;
+                leash.pull().await;
+            } => all.await
         };
         drop(permit);
         if build.cancel.is_cancelled() {
             return Err(BuildError::cancelled());
         }
-        check(self.op, status?)?;
-        let store = build.session.store.clone();
-        task::blocking("commit layer", move || {
-            drop(held);
-            Ok(store.commit(active)?)
-        })
-        .await
+        layer
     }
 }
 
@@ -128,15 +138,25 @@ struct Running {
     child: Child,
     active: Active,
     held: HeldMounts,
-    stdout: OwnedFd,
-    stderr: OwnedFd,
 }
 
-struct KillOnDrop(Killer);
+/// Kills the command when it is pulled or dropped, also one that has not been started yet.
+struct Leash(oneshot::Receiver<Killer>);
 
-impl Drop for KillOnDrop {
+impl Leash {
+    async fn pull(&mut self) {
+        if let Ok(killer) = (&mut self.0).await {
+            killer.kill();
+        }
+    }
+}
+
+impl Drop for Leash {
     fn drop(&mut self) {
-        self.0.kill();
+        self.0.close();
+        if let Ok(killer) = self.0.try_recv() {
+            killer.kill();
+        }
     }
 }
 
@@ -146,9 +166,9 @@ fn start(
     base: &Rootfs,
     mut held: HeldMounts,
     ignore_cache: bool,
+    [stdout, stderr]: [OwnedFd; 2],
 ) -> Result<Running, BuildError> {
     let store = &build.session.store;
-    let chain = base.chain();
     mounts::open_cache_mounts(build, &op.mounts, &mut held, ignore_cache)?;
     let mut sandbox_mounts = held.sandbox_mounts(op)?;
     sandbox_mounts.extend(mounts::scripts(op));
@@ -165,16 +185,13 @@ fn start(
             },
         })
         .collect();
-    let active = store.prepare(&chain, &stubs)?;
+    let active = store.prepare(base.chain(), &stubs)?;
     let root = active.root();
     let user = resolve_user(root, &op.user)?;
     fs::mkdir_all_in_root(root, Path::new(&op.cwd), 0o755, |_, _| Ok(())).map_err(|e| {
         BuildError::user(format!("the working directory {} cannot be used", op.cwd)).caused_by(e)
     })?;
     let env = environment(op, &held, root, &user);
-    let pipe = |e: std::io::Error| BuildError::new(Kind::Config, "cannot make a pipe").caused_by(e);
-    let (stdout, child_stdout) = std::io::pipe().map_err(pipe)?;
-    let (stderr, child_stderr) = std::io::pipe().map_err(pipe)?;
     let spec = Spec {
         root: active.detached_root()?,
         argv: op.argv.iter().map(OsString::from).collect(),
@@ -189,8 +206,8 @@ fn start(
         resolv_conf: std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         shm_size_bytes: op.shm_size_bytes.unwrap_or(0),
         rlimits: limits(op)?,
-        stdout: child_stdout.into(),
-        stderr: child_stderr.into(),
+        stdout,
+        stderr,
     };
     let child = cooper_sandbox::start(spec).map_err(|e| {
         let error = BuildError::user(format!("{}: {e}", describe(op)));
@@ -202,7 +219,7 @@ fn start(
         }
         error
     })?;
-    Ok(Running { child, active, held, stdout: stdout.into(), stderr: stderr.into() })
+    Ok(Running { child, active, held })
 }
 
 fn limits(op: &RunOp) -> Result<Vec<(Resource, u64, u64)>, BuildError> {

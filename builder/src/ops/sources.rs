@@ -47,6 +47,14 @@ pub async fn key_inputs(
         .map_err(|e| e.at(source.span))
 }
 
+/// Finds out what one source of a step holds before the step's turn comes, if the answer can be remembered. What fails
+/// here fails again, and is told, when it is needed.
+pub async fn look_ahead(build: &Arc<Build>, output: &Output, source: &CopySource, op: &CopyOp) {
+    if matches!(output, Output::Rootfs(_)) {
+        let _ = key_inputs(build, output, source, op, &mut Inputs::default()).await;
+    }
+}
+
 /// Adds the content at one path, as a bind mount shows it.
 pub async fn mount_key_inputs(
     build: &Arc<Build>,
@@ -135,7 +143,7 @@ pub fn with_tree<T>(
     match output {
         Output::Context(context) => work(&context.tree()?),
         Output::Rootfs(rootfs) => {
-            let view = build.session.store.view(&rootfs.chain())?;
+            let view = build.session.store.view(rootfs.chain())?;
             work(&stage_tree(view.root())?)
         }
         Output::Download(download) => {

@@ -5,10 +5,11 @@
 //! itself. A record is published only after its layer is durable; that happens beside later steps.
 
 pub mod key;
+pub mod publish;
 pub mod record;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cooper_frontend::graph::{Graph, InlineFile, Op, Step, StepId};
@@ -30,6 +31,7 @@ use crate::rootfs::{Layer, Rootfs};
 use crate::session::Inner;
 use crate::task;
 use key::Inputs;
+use publish::{Pending, Publisher};
 use record::{Record, RecordedLayer};
 
 /// What a step hands to its dependents.
@@ -66,7 +68,7 @@ pub struct Build {
     /// Where base layers are.
     pub origins: Origins,
     /// Records on their way to disk.
-    pub publishing: Mutex<Vec<task::Task<Result<(), BuildError>>>>,
+    pub publisher: Publisher,
     /// The form in which an output will want the target's layers.
     pub early_form: Option<(LayerFormat, Purpose)>,
     /// Step numbers in events are offset by this (several platforms in one build).
@@ -121,23 +123,12 @@ impl Build {
             }
         }
         if let Some(e) = failure {
-            self.settle().await.ok();
+            self.publisher.settle().await.ok();
             return Err(e);
         }
         match result.await? {
             Output::Rootfs(rootfs) => Ok(rootfs),
             _ => Err(BuildError::new(crate::error::Kind::Internal, "the target is not a root filesystem")),
-        }
-    }
-
-    /// Waits until all records are on disk.
-    pub async fn settle(&self) -> Result<(), BuildError> {
-        loop {
-            let next = self.publishing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
-            match next {
-                Some(task) => task.join().await??,
-                None => return Ok(()),
-            }
         }
     }
 
@@ -157,9 +148,16 @@ impl Build {
         id: StepId,
         inputs: Vec<(StepId, StepFuture)>,
     ) -> Result<Output, BuildError> {
-        let (ids, futures): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
-        let outputs = futures_util::future::try_join_all(futures).await?;
-        let inputs: HashMap<StepId, Output> = ids.into_iter().zip(outputs).collect();
+        let waiting = inputs.into_iter().map(|(input, future)| {
+            let build = &self;
+            async move {
+                let output = future.await?;
+                build.look_ahead(id, input, &output).await;
+                Ok::<_, BuildError>((input, output))
+            }
+        });
+        let inputs: HashMap<StepId, Output> =
+            futures_util::future::try_join_all(waiting).await?.into_iter().collect();
         if self.cancel.is_cancelled() {
             return Err(BuildError::cancelled());
         }
@@ -187,11 +185,19 @@ impl Build {
     /// Begins to compress a finished layer of the target, if an output will want that.
     fn begin_form(&self, id: StepId, output: &Output) {
         let (Some((format, purpose)), Output::Rootfs(rootfs)) = (&self.early_form, output) else { return };
-        let Some(layer) = rootfs.layers.last().filter(|_| self.graph.target_steps().contains(&id)) else {
+        let Some(layer) = rootfs.layers().last().filter(|_| self.graph.target_steps().contains(&id)) else {
             return;
         };
         let (format, purpose) = (format.clone(), purpose.clone());
         forms::begin(&self.session, Wanted { diff_id: layer.diff_id.clone(), base: None, format, purpose });
+    }
+
+    /// Does what a step needs of one input alone, while others are still made.
+    async fn look_ahead(self: &Arc<Self>, id: StepId, input: StepId, output: &Output) {
+        let Op::Copy(op) = &self.graph.dag[id].op else { return };
+        for source in op.sources.iter().filter(|source| source.input == input && op.base != input) {
+            ops::sources::look_ahead(self, output, source, op).await;
+        }
     }
 
     /// Where the Dockerfile names a source that has no place of its own.
@@ -245,17 +251,17 @@ impl Build {
         let image = self.images.get(manifest).ok_or_else(|| {
             BuildError::new(crate::error::Kind::Internal, format!("the image {manifest} was not resolved"))
         })?;
-        let mut layers = Vec::new();
+        let mut rootfs = Rootfs::default();
         for (diff_id, descriptor) in image.layers() {
             self.origins
                 .insert(diff_id.clone(), Origin { source: source.clone(), descriptor: descriptor.clone() });
-            layers.push(Layer {
+            rootfs.push(Layer {
                 diff_id: diff_id.clone(),
                 identity: diff_id.to_string(),
                 created_seconds: None,
             });
         }
-        Ok(Rootfs { layers })
+        Ok(rootfs)
     }
 
     /// A step that puts one layer on a root filesystem: key, look up, do, record.
@@ -276,7 +282,9 @@ impl Build {
         let near = record::near_name(work.kind(), &work.words(words(&step.name)));
         let reason =
             if step.ignore_cache { "--no-cache".into() } else { record::explain(&store, &near, &inputs) };
-        let lock = {
+        let lock = if let Some(lock) = store.try_lock_step(&key)? {
+            lock
+        } else {
             let (store, key) = (store.clone(), key.clone());
             task::blocking("lock step", move || Ok(store.lock_step(&key)?)).await?
         };
@@ -294,13 +302,7 @@ impl Build {
             duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
         let layer = layer_of(&key, &record);
-        let publish = task::spawn(task::blocking("publish record", move || {
-            store.sync()?;
-            record.publish(&store, &key, &near)?;
-            drop(lock);
-            Ok(())
-        }));
-        self.publishing.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(publish);
+        self.publisher.publish(&store, Pending { record, key, near, lock });
         Ok((Output::Rootfs(work.base().with(layer)), StepState::Miss { reason }))
     }
 }

@@ -67,7 +67,7 @@ pub fn assume(order: &Order) -> Result<(), Failure> {
         let filter = seccomp::filter().ok_or_else(|| {
             Failure::plain("seccomp", "no filter for this processor architecture".to_owned())
         })?;
-        cooper_sys::seccomp::install(&filter).step("seccomp")?;
+        cooper_sys::seccomp::install(filter).step("seccomp")?;
     }
     capability::clear_ambient().step("capabilities")?;
     let held = if order.user.uid == 0 || order.insecure { keep } else { 0 };

@@ -14,14 +14,15 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 
-use cooper_sys::{mount, namespace, process};
+use cooper_sys::namespace::{self, Namespaces, unshare};
+use cooper_sys::{mount, process};
 
 use crate::wire::{Failure, Order};
 use mounts::Stage;
 
 /// Becomes the command, or writes the reason why not and ends.
-pub fn run(order: &Order, fds: Vec<OwnedFd>, failures: OwnedFd) -> ! {
-    let failure = match set_up(order, fds) {
+pub fn run(order: &Order, outputs: Vec<OwnedFd>, mounts: Vec<OwnedFd>, failures: OwnedFd) -> ! {
+    let failure = match set_up(order, outputs, mounts) {
         Ok(command) => command.execute(),
         Err(failure) => failure,
     };
@@ -31,15 +32,30 @@ pub fn run(order: &Order, fds: Vec<OwnedFd>, failures: OwnedFd) -> ! {
     process::exit_now(127)
 }
 
-fn set_up(order: &Order, fds: Vec<OwnedFd>) -> Result<execute::Command, Failure> {
+fn set_up(order: &Order, outputs: Vec<OwnedFd>, mounts: Vec<OwnedFd>) -> Result<execute::Command, Failure> {
     process::die_with_parent().step("parent death signal")?;
+    let [stdout, stderr] = outputs.as_slice() else {
+        return Err(Failure::plain("outputs", "a descriptor is missing".to_owned()));
+    };
+    process::set_outputs(stdout, stderr).step("outputs")?;
+    drop(outputs);
     process::new_session().step("session")?;
+    unshare(Namespaces {
+        user: false,
+        mount: true,
+        ipc: true,
+        uts: true,
+        cgroup: true,
+        network: order.own_network,
+        pid: false,
+    })
+    .step("namespaces")?;
     // What is made from here on gets exactly the mode that is asked for.
     cooper_sys::fs::umask(0);
     mount::make_all_private().step("mount propagation")?;
     identity::prefer_as_victim();
 
-    let stage = Stage::new(order, fds)?.mount_all()?;
+    let stage = Stage::new(order, mounts)?.mount_all()?;
     masks::apply(order, &stage)?;
     stage.enter()?;
 

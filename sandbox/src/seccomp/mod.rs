@@ -14,6 +14,7 @@ mod emit;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use cooper_sys::seccomp::Instruction;
 use emit::{Abi, Answer, Check};
@@ -33,10 +34,19 @@ const PERSONALITIES: [u32; 5] = [0x0, 0x8, 0x2_0000, 0x2_0008, 0xffff_ffff];
 const EPERM: u16 = 1;
 const ENOSYS: u16 = 38;
 
-/// The whole filter; `None` on an architecture without a table.
-pub fn filter() -> Option<Vec<Instruction>> {
-    let abis = abis();
-    (!abis.is_empty()).then(|| emit::program(&abis, Answer::Errno(ENOSYS)))
+/// The whole filter, made once in a process and its forks; `None` on an architecture without a table.
+pub fn filter() -> Option<&'static [Instruction]> {
+    static FILTER: OnceLock<Option<Vec<Instruction>>> = OnceLock::new();
+    let make = || {
+        let abis = abis();
+        (!abis.is_empty()).then(|| emit::program(&abis, Answer::Errno(ENOSYS)))
+    };
+    FILTER.get_or_init(make).as_deref()
+}
+
+/// Makes the filter, so that it is there in every fork of this process.
+pub fn prepare() {
+    let _ = filter();
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -51,7 +51,7 @@ fn number(table: &str, name: &str) -> u32 {
 }
 
 fn answer((arch, table): (u32, &str), name: &str, argument: u64) -> u32 {
-    run(&filter().unwrap(), arch, number(table, name), argument)
+    run(filter().unwrap(), arch, number(table, name), argument)
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn each_number_gets_the_answer_of_the_list() {
             } else {
                 EPERM
             };
-            assert_eq!(run(&program, arch, number, 0), expected, "{arch:#x} {number} {:?}", names().next());
+            assert_eq!(run(program, arch, number, 0), expected, "{arch:#x} {number} {:?}", names().next());
         }
     }
 }
@@ -129,9 +129,9 @@ fn only_known_personalities_can_be_set() {
 #[test]
 fn other_interfaces_do_not_exist() {
     let program = filter().unwrap();
-    assert_eq!(run(&program, 0x4000_0028, 1, 0), ENOSYS);
+    assert_eq!(run(program, 0x4000_0028, 1, 0), ENOSYS);
     // x32: same architecture number, a bit in the system call's.
-    assert_eq!(run(&program, NATIVE.0, 0x4000_0001, 0), ENOSYS);
+    assert_eq!(run(program, NATIVE.0, 0x4000_0001, 0), ENOSYS);
 }
 
 #[test]

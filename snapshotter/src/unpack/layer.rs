@@ -37,16 +37,15 @@ impl Store {
     /// durable after [`sync`](Self::sync). The report names what had to be left out.
     pub fn ensure_unpacked(&self, chain: &Chain, open: &OpenLayer<'_>) -> Result<Report> {
         let mut missing = Vec::new();
-        let ids = chain.ids();
         for index in 0..chain.len() {
-            if self.inner().locate_at(chain, &ids, index)?.is_none() {
+            if self.inner().locate_layer(chain, index)?.is_none() {
                 missing.push(index);
             }
         }
         let report = Mutex::new(Report::default());
         self.unpack_alone(chain, &missing, open, &report)?;
         for index in missing {
-            if self.inner().locate_at(chain, &ids, index)?.is_none() {
+            if self.inner().locate_layer(chain, index)?.is_none() {
                 let more = self.unpack_on_parents(chain, index, open)?;
                 merge(&report, more)?;
             }
@@ -158,7 +157,7 @@ impl Store {
             disk_bytes: manifest.disk_bytes,
             manifest: manifest.tree.manifest,
         };
-        meta::write(self.session().tmp(), &scratch.path, &meta)?;
+        meta::create(&scratch.path, &meta)?;
         let id = if self_contained { Some(diff_id.clone()) } else { chain.prefix(index + 1).id() };
         let id = id.unwrap_or_else(|| diff_id.clone());
         self.inner().publish(&scratch.path, id.hex(), diff_id)?;
@@ -168,7 +167,8 @@ impl Store {
             content: manifest.tree.content,
             entries: manifest.tree.count,
             blobs: Vec::new(),
-        })
+        })?;
+        Ok(())
     }
 }
 

@@ -94,6 +94,37 @@ pub fn flock_unlock(fd: impl AsFd) -> Result<()> {
     flock(fd, FlockOperation::Unlock).map(drop)
 }
 
+/// Takes the exclusive lock of one byte of an open file, which need not be that long; waits for it if `wait`, else says
+/// whether it could be had. Freed when the last copy of `fd` is closed. Two openings of a file exclude one another, also
+/// in one process (open file description locks, `fcntl(2)`).
+pub fn lock_byte(fd: impl AsFd, place: u64, wait: bool) -> Result<bool> {
+    let fd = fd.as_fd();
+    let start = libc::off_t::try_from(place >> 2).unwrap_or(0);
+    // SAFETY: a flock of zeros is valid.
+    let mut lock = unsafe { std::mem::zeroed::<libc::flock>() };
+    #[allow(clippy::cast_possible_truncation, reason = "small constants")]
+    {
+        lock.l_type = libc::F_WRLCK as libc::c_short;
+        lock.l_whence = libc::SEEK_SET as libc::c_short;
+    }
+    lock.l_start = start;
+    lock.l_len = 1;
+    let command = if wait { libc::F_OFD_SETLKW } else { libc::F_OFD_SETLK };
+    loop {
+        // SAFETY: the kernel reads a flock through this pointer during the call, and keeps nothing of it.
+        let result = unsafe { libc::fcntl(fd.as_raw_fd(), command, &raw const lock) };
+        if result == 0 {
+            return Ok(true);
+        }
+        let error = std::io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::EAGAIN | libc::EACCES) if !wait => return Ok(false),
+            _ => return Err(Error::at("lock", "", error)),
+        }
+    }
+}
+
 /// Writes a file so that after a crash it has either the old or the whole new content: a temporary file beside it,
 /// fsync, rename, fsync of the directory. Mode 0644 less the umask.
 pub fn write_atomic(dir: &Path, name: impl AsRef<OsStr>, bytes: &[u8]) -> Result<()> {
