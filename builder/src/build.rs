@@ -18,7 +18,7 @@ use crate::error::{BuildError, DockerfileText, Kind};
 use crate::event::{Event, EventSender};
 use crate::export;
 use crate::image_source::Origins;
-use crate::plan::plan_options;
+use crate::plan::{Purpose, plan_options};
 use crate::remote::Fetcher;
 use crate::request::{BuildOutcome, BuildRequest, ContextSource, DockerfileSource, Output, OutputKind};
 use crate::rootfs::Rootfs;
@@ -75,7 +75,7 @@ impl Session {
             request.platforms.iter().cloned().map(Some).collect()
         };
         let mut builds = Vec::new();
-        let mut first_step = 0;
+        let mut first_step = main.steps;
         let mut indexes = Vec::new();
         let several = platforms.len() > 1;
         let mut findings: Vec<PlanWarning> = Vec::new();
@@ -84,7 +84,7 @@ impl Session {
             let mut options = plan_options(&request, &files, platform, several);
             options.keyword_epoch =
                 epoch::of_keyword(&fetcher, &files, &options, main.changed).await.map_err(with_text)?;
-            let planned = self.plan(&request, &files, options).await?;
+            let planned = self.plan(&request, &files, options, Purpose::Build).await?;
             for warning in planned.findings.iter().filter(|warning| !findings.contains(warning)) {
                 let PlanWarning { rule, message, span } = warning.clone();
                 events.send(Event::Warning { rule, message, span });

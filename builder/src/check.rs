@@ -11,7 +11,7 @@ use crate::cancel::CancelToken;
 use crate::context::main_context;
 use crate::error::{BuildError, DockerfileText};
 use crate::event::EventSender;
-use crate::plan::{Planned, plan_options};
+use crate::plan::{Planned, Purpose, plan_options};
 use crate::request::BuildRequest;
 use crate::session::Session;
 use crate::task;
@@ -40,6 +40,8 @@ pub struct CheckReport {
     pub findings: Vec<Finding>,
     /// Why it cannot be built at all.
     pub error: Option<BuildError>,
+    /// Rules that were left out, because they need a base image that was not found.
+    pub left_out: Vec<&'static str>,
 }
 
 /// A thing with a name that a build takes from its caller.
@@ -105,10 +107,14 @@ pub struct Targets {
 impl Session {
     /// Checks a Dockerfile. Base images are looked up, but nothing is run or copied.
     pub async fn check(&self, request: BuildRequest) -> Result<CheckReport, BuildError> {
-        let (dockerfile, planned) = self.look(request).await?;
+        let (dockerfile, planned) = self.look(request, Purpose::Check).await?;
         let mut findings: Vec<Finding> = Vec::new();
         let mut error = None;
+        let mut left_out = Vec::new();
         for planned in planned {
+            if left_out.is_empty() {
+                left_out = planned.left_out;
+            }
             for finding in planned.findings.into_iter().map(finding) {
                 if !findings.contains(&finding) {
                     findings.push(finding);
@@ -117,13 +123,13 @@ impl Session {
             error = error.or(planned.graph.err());
         }
         let error = error.map(|e: BuildError| e.in_dockerfile(&dockerfile));
-        Ok(CheckReport { dockerfile, findings, error })
+        Ok(CheckReport { dockerfile, findings, error, left_out })
     }
 
     /// Tells what the target takes.
     pub async fn outline(&self, request: BuildRequest) -> Result<Outline, BuildError> {
         let target = request.target.clone();
-        let (dockerfile, planned) = self.look(request).await?;
+        let (dockerfile, planned) = self.look(request, Purpose::Build).await?;
         let (file, (graph, _)) = match planned.into_iter().next() {
             Some(Planned { file: Some(file), graph, .. }) => {
                 (file, graph.map_err(|e| e.in_dockerfile(&dockerfile))?)
@@ -181,7 +187,11 @@ impl Session {
     }
 
     /// Plans for all platforms.
-    async fn look(&self, request: BuildRequest) -> Result<(Arc<DockerfileText>, Vec<Planned>), BuildError> {
+    async fn look(
+        &self,
+        request: BuildRequest,
+        purpose: Purpose,
+    ) -> Result<(Arc<DockerfileText>, Vec<Planned>), BuildError> {
         let (events, _) = EventSender::channel();
         let main = main_context::prepare(&self.0, request, &events, &CancelToken::new()).await?;
         let request = main.request.clone();
@@ -194,8 +204,8 @@ impl Session {
         let platforms = request.platforms.iter().cloned().map(Some);
         let none = request.platforms.is_empty().then_some(None);
         for platform in platforms.chain(none) {
-            planned
-                .push(self.plan(&request, &files, plan_options(&request, &files, platform, several)).await?);
+            let options = plan_options(&request, &files, platform, several);
+            planned.push(self.plan(&request, &files, options, purpose).await?);
         }
         Ok((files.dockerfile.clone(), planned))
     }

@@ -28,6 +28,7 @@ mod rootfs;
 mod session;
 mod solver;
 pub mod ssh;
+mod stand_in;
 mod store_care;
 mod task;
 mod transfer;

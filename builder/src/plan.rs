@@ -14,6 +14,7 @@ use crate::error::BuildError;
 use crate::image_source::{LoadedImage, Resolver};
 use crate::request::BuildRequest;
 use crate::session::Session;
+use crate::stand_in::StandIns;
 use crate::task;
 
 /// Replaces the file's `check` directive.
@@ -21,6 +22,18 @@ const CHECK_ARG: &str = "BUILDKIT_DOCKERFILE_CHECK";
 
 /// Base images of a graph by their manifest.
 pub(crate) type Images = HashMap<Digest, LoadedImage>;
+
+/// Rules that look at the configs of base images.
+const NEED_BASE: [&str; 3] = ["InvalidBaseImagePlatform", "JSONArgsRecommended", "UndefinedVar"];
+
+/// What a plan is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be carried out.
+    Build,
+    /// Only its findings count: they do not end at a base image that is not found.
+    Check,
+}
 
 /// What is known of a build before anything runs.
 pub(crate) struct Planned {
@@ -32,11 +45,13 @@ pub(crate) struct Planned {
     pub violation: Option<BuildError>,
     /// The graph.
     pub graph: Result<(Graph, Images), BuildError>,
+    /// Rules left out of the checks, because a base image is not known that they need.
+    pub left_out: Vec<&'static str>,
 }
 
 impl Planned {
     fn failed(file: Option<Arc<Dockerfile>>, error: BuildError) -> Planned {
-        Planned { file, findings: Vec::new(), violation: None, graph: Err(error) }
+        Planned { file, findings: Vec::new(), violation: None, graph: Err(error), left_out: Vec::new() }
     }
 }
 
@@ -74,6 +89,7 @@ impl Session {
         request: &BuildRequest,
         files: &Files,
         options: PlanOptions,
+        purpose: Purpose,
     ) -> Result<Planned, BuildError> {
         let resolver = Resolver {
             session: self.0.clone(),
@@ -83,7 +99,15 @@ impl Session {
         };
         let text = files.dockerfile_bytes.clone();
         task::blocking("plan", move || {
-            let mut planned = plan(&text, &options, &resolver);
+            let stand_ins = StandIns::new(&resolver);
+            let mut planned = plan(&text, &options, &stand_ins);
+            if purpose == Purpose::Check && stand_ins.stand_in() {
+                // The first failure stays what is told; the findings are those of the whole file.
+                planned.findings = plan(&text, &options, &stand_ins).findings;
+                planned.findings.retain(|finding| !NEED_BASE.contains(&finding.rule.as_str()));
+                planned.left_out = NEED_BASE.to_vec();
+            }
+            drop(stand_ins);
             if let Ok((_, images)) = &mut planned.graph {
                 let found = resolver.found.into_inner().unwrap_or_else(PoisonError::into_inner);
                 *images = found.into_iter().map(|((_, digest), image)| (digest, image)).collect();
@@ -123,6 +147,7 @@ fn plan(text: &[u8], options: &PlanOptions, resolver: &dyn ImageResolver) -> Pla
         findings,
         violation,
         graph: graph.map(|g| (g, Images::new())).map_err(of_plan),
+        left_out: Vec::new(),
     }
 }
 

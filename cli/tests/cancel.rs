@@ -147,3 +147,24 @@ fn a_failure_stops_its_neighbours() {
     assert!(output.stderr.contains("giving up"), "{output}");
     assert_eq!(processes_with(&marker), Vec::<String>::new(), "{output}");
 }
+
+#[test]
+fn git_ends_with_us_even_when_we_are_killed() {
+    if cooper_testkit::tool("git").is_none() {
+        return;
+    }
+    let context = Context::new("git-killed");
+    // Takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/app.git", silent.local_addr().unwrap());
+    let mut command = context.command(["build", "--progress=plain", &url]);
+    let mut process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let (connection, _) = silent.accept().unwrap();
+    // Git itself, and the program that it has for this transport.
+    let of_git = || processes_with(&url).into_iter().filter(|line| line.contains("git")).count();
+    assert!(wait_for(PATIENCE, || of_git() >= 3), "{:?}", processes_with(&url));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(wait_for(PATIENCE, || processes_with(&url).is_empty()), "{:?}", processes_with(&url));
+    drop(connection);
+}

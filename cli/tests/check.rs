@@ -154,3 +154,30 @@ fn the_methods() {
     assert_eq!(list[0]["version"], "1.0.0");
     build(&project("FROM busybox\n"), &["--call=nothing"]).expect_code(2);
 }
+
+#[test]
+fn a_base_that_is_not_found_leaves_out_only_what_needs_it() {
+    // Nobody listens there.
+    let text = "FROM localhost:1/nothing AS Base\nWORKDIR app\nENV a b\nRUN echo $x\nCMD echo $x\nLABEL a=$foo\n\
+                FROM scratch as other\nCOPY --from=Base /x /y\n";
+    let context = project(text);
+    let output = build(&context, &["--check"]).expect_code(1);
+    for rule in ["StageNameCasing", "WorkdirRelativePath", "LegacyKeyValueFormat", "FromAsCasing"] {
+        assert!(output.stdout.contains(&format!("warning[{rule}]")), "{rule}: {output}");
+    }
+    for rule in ["JSONArgsRecommended", "UndefinedVar"] {
+        assert!(!output.stdout.contains(rule), "{rule}: {output}");
+    }
+    let note = "not checked, because a base image could not be looked up: InvalidBaseImagePlatform, JSONArgsRecommended, UndefinedVar";
+    assert!(output.stderr.contains(note), "{output}");
+    assert!(
+        output.stderr.contains("localhost:1/nothing") && output.stderr.contains("Dockerfile:1"),
+        "{output}"
+    );
+    let told = json(&build(&context, &["--call=check,format=json"]).expect_code(1));
+    assert_eq!(told["warnings"].as_array().unwrap().len(), 4, "{told}");
+    assert!(told["buildError"]["message"].as_str().unwrap().contains("localhost:1/nothing"), "{told}");
+    // Found, they are checked.
+    let all = build(&project(&text.replace("localhost:1/nothing", "busybox")), &["--check"]).expect_code(1);
+    assert!(all.stdout.contains("JSONArgsRecommended") && all.stdout.contains("UndefinedVar"), "{all}");
+}

@@ -157,3 +157,19 @@ fn the_action_hands_over_all_inputs() {
     let script = action.split_once("run: '").unwrap().1.lines().next().unwrap();
     assert!(!script.contains("${{"), "inputs must not become code");
 }
+
+#[test]
+fn a_check_stands_on_its_lines_and_builds_nothing() {
+    let context = Context::new("github-check");
+    context.write("app/Dockerfile", "FROM busybox AS Base\nRUN exit 7\n");
+    let checked = run(&context, &[("CONTEXT", "app"), ("CHECK", "true")]);
+    let output = checked.output.expect_code(1);
+    let line = "::warning file=app/Dockerfile,line=1,endLine=1,title=StageNameCasing::Stage name 'Base' should be lowercase";
+    assert!(output.stdout.lines().any(|l| l == line), "{output}");
+    assert!(output.stdout.contains("Check complete, 1 warning has been found!"), "{output}");
+    assert_eq!(checked.outputs, "");
+    let targets = run(&context, &[("CONTEXT", "app"), ("CALL", "targets")]).output.expect_success();
+    assert!(targets.stdout.contains("base (default)"), "{targets}");
+    let wrong = run(&context, &[("CONTEXT", "app"), ("CALL", "nothing")]).output.expect_code(2);
+    assert!(wrong.stderr.contains("\"nothing\" is not known"), "{wrong}");
+}

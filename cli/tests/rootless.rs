@@ -111,3 +111,28 @@ fn a_python_service() {
 fn a_web_server() {
     same("nginx", &testdata("nginx-like"), &[]);
 }
+
+#[test]
+fn owners_beyond_the_users_ids_are_kept_or_refused() {
+    let context = Context::new("beyond-project");
+    let file = context.write(
+        "app/Dockerfile",
+        "FROM busybox\nUSER 3000000:3000001\nWORKDIR /theirs/below\nCOPY --chown=3000000:3000001 d /d\n",
+    );
+    context.write("app/d/file", "x");
+    let project = file.parent().unwrap();
+    let Some(list) = same("beyond", project, &[]) else { return };
+    for want in ["drwxr-xr-x 3000000/3000001 0 theirs/below/", "-rw-r--r-- 3000000/3000001 1 d/file"] {
+        assert!(list.lines().any(|line| line.trim_start_matches("./") == want), "{want}: {list}");
+    }
+    // A link has no place for a note of its owner: root's it must not become.
+    std::os::unix::fs::symlink("file", context.dir().join("app/d/link")).unwrap();
+    let Some(user) = Unprivileged::new() else { return };
+    let (base, copy) = (user.give(&testdata("base"), "base"), user.give(project, "project"));
+    let mut command = user.command(user.cooper());
+    command.arg("--root").arg(user.dir().join("store")).arg("build");
+    command.arg("--build-context").arg(format!("busybox=oci-layout://{}", base.display())).arg(&copy);
+    let refused = Output::of(&mut command).expect_code(1);
+    let told = "/d/link cannot belong to 3000000:3000001: this user has no such subordinate ids";
+    assert!(refused.stderr.contains(told) && refused.stderr.contains("--chown"), "{refused}");
+}

@@ -50,4 +50,4 @@ pub use tree::{TreeEntry, TreeKind, TreeManifest, TreeReader, path_order};
 pub use unpack::{ExtractOptions, OpenLayer, Report, extract};
 pub use usage::{DiskUsage, Usage};
 pub use view::View;
-pub use xattrs::{OWNER_NOTE, give_at};
+pub use xattrs::{OWNER_NOTE, give_at, give_fd};

@@ -37,7 +37,25 @@ pub fn give_at(dir: BorrowedFd<'_>, name: &OsStr, uid: u32, gid: u32) -> cooper_
         done => return done.map(|()| true),
     }
     fs::chown_at(dir, name, 0, 0)?;
-    match fs::set_xattr_at(dir, name, OWNER_NOTE, format!("{uid}:{gid}").as_bytes()) {
+    noted(fs::set_xattr_at(dir, name, OWNER_NOTE, note(uid, gid).as_bytes()))
+}
+
+/// The same for an open file or directory.
+pub fn give_fd(file: BorrowedFd<'_>, uid: u32, gid: u32) -> cooper_sys::Result<bool> {
+    match fs::chown_fd(file, uid, gid) {
+        Err(error) if error.errno() == EINVAL => {}
+        done => return done.map(|()| true),
+    }
+    fs::chown_fd(file, 0, 0)?;
+    noted(fs::set_xattr_fd(file, OWNER_NOTE, note(uid, gid).as_bytes()))
+}
+
+fn note(uid: u32, gid: u32) -> String {
+    format!("{uid}:{gid}")
+}
+
+fn noted(result: cooper_sys::Result<()>) -> cooper_sys::Result<bool> {
+    match result {
         Ok(()) => Ok(true),
         Err(error) if error.is_denied() || error.is_unsupported() => Ok(false),
         Err(error) => Err(error),

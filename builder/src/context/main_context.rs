@@ -9,6 +9,7 @@ use std::io::Read;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use cooper_frontend::graph::HttpOp;
 use cooper_oci::compress::auto_decoder;
@@ -19,7 +20,7 @@ use crate::build::MAX_DOCKERFILE_BYTES;
 use crate::cancel::CancelToken;
 use crate::epoch;
 use crate::error::{BuildError, Kind};
-use crate::event::EventSender;
+use crate::event::{Event, EventSender, StepState};
 use crate::ops::{self, http::Download};
 use crate::remote::git::{Location, Mtime};
 use crate::remote::{Fetcher, Scratch};
@@ -38,6 +39,8 @@ pub(crate) struct Prepared {
     pub request: Arc<BuildRequest>,
     /// When the context was last changed, Unix seconds; nothing for files of the client.
     pub changed: Option<i64>,
+    /// Numbers of steps that fetching took, from 0.
+    pub steps: usize,
     _held: Option<Held>,
 }
 
@@ -72,7 +75,7 @@ pub(crate) async fn prepare(
     let fetcher = fetcher_of(&request);
     match &request.context {
         ContextSource::Empty | ContextSource::Directory(_) | ContextSource::Tree(_) => {
-            Ok(Prepared { request, changed: None, _held: None })
+            Ok(Prepared { request, changed: None, steps: 0, _held: None })
         }
         ContextSource::Git(url) => {
             let mut location = Location::parse(url)?;
@@ -81,11 +84,19 @@ pub(crate) async fn prepare(
             }
             let shown = location.shown();
             let keep = location.keep_git_dir.unwrap_or_else(|| keeps_git_dir(&request));
-            let (rootfs, _, seconds) = ops::git::layer(&fetcher, &location, keep).await?;
+            let fetcher = Fetcher { step: Some(0), ..fetcher };
+            let work = async {
+                let (rootfs, state, seconds) = ops::git::layer(&fetcher, &location, keep).await?;
+                Ok(((rootfs, seconds), state))
+            };
+            let name = format!("[internal] load git source {shown}");
+            let (rootfs, seconds) = as_step(&fetcher, name, work).await?;
             of_layer(&fetcher, rootfs, shown, Some(seconds)).await
         }
         ContextSource::Http(url) => {
-            let download = download(&fetcher, url).await?;
+            let fetcher = Fetcher { step: Some(0), ..fetcher };
+            let work = download_and_state(&fetcher, url);
+            let download = as_step(&fetcher, "[internal] load remote build context".into(), work).await?;
             let changed = epoch::of_download(&fetcher, &download).await?;
             of_download(&fetcher, download, changed).await
         }
@@ -102,10 +113,36 @@ pub(crate) async fn prepare(
 }
 
 async fn download(fetcher: &Fetcher, url: &str) -> Result<Download, BuildError> {
+    download_and_state(fetcher, url).await.map(|(download, _)| download)
+}
+
+async fn download_and_state(fetcher: &Fetcher, url: &str) -> Result<(Download, StepState), BuildError> {
     let op = HttpOp { url: url.to_owned(), checksum: None, filename: None };
-    let (download, _) = ops::http::resolve(fetcher, &op).await?;
+    let (download, state) = ops::http::resolve(fetcher, &op).await?;
     download.bring(fetcher).await?;
-    Ok(download)
+    Ok((download, state))
+}
+
+/// Tells the work as a step that people see; its number is that of the fetcher.
+async fn as_step<T>(
+    fetcher: &Fetcher,
+    name: String,
+    work: impl Future<Output = Result<(T, StepState), BuildError>>,
+) -> Result<T, BuildError> {
+    let step = fetcher.step.unwrap_or(0);
+    let started = Instant::now();
+    fetcher.events.send(Event::StepPlanned { step, name, stage: None, span: None });
+    fetcher.events.send(Event::StepStarted { step });
+    match work.await {
+        Ok((value, state)) => {
+            fetcher.events.send(Event::StepFinished { step, state, duration: started.elapsed() });
+            Ok(value)
+        }
+        Err(e) => {
+            fetcher.events.send(Event::StepFailed { step, message: e.to_string() });
+            Err(e.in_step(step))
+        }
+    }
 }
 
 /// `--build-arg BUILDKIT_CONTEXT_KEEP_GIT_DIR=1`
@@ -131,7 +168,7 @@ async fn of_layer(
         let view = fetcher.session.store.view(rootfs.chain())?;
         let path = fs::proc_fd_path(view.root());
         let request = request_of(&fetcher.request, view.root(), path, &shown)?;
-        Ok(Prepared { request, changed, _held: Some(Held::View(view)) })
+        Ok(Prepared { request, changed, steps: 1, _held: Some(Held::View(view)) })
     })
     .await
 }
@@ -161,7 +198,7 @@ async fn of_download(
             dockerfile: Some(DockerfileSource::Text(text)),
             ..(*fetcher2.request).clone()
         };
-        Ok(Err(Prepared { request: Arc::new(request), changed, _held: None }))
+        Ok(Err(Prepared { request: Arc::new(request), changed, steps: 1, _held: None }))
     })
     .await?;
     match unpacked {
@@ -205,7 +242,7 @@ fn of_stream(fetcher: &Fetcher, stream: &ArchiveStream) -> Result<Prepared, Buil
     let root = fs::open_dir(scratch.path())?;
     unpack(reader, root.as_fd(), shown)?;
     let request = request_of(&fetcher.request, root.as_fd(), scratch.path().to_owned(), shown)?;
-    Ok(Prepared { request, changed: None, _held: Some(Held::Scratch(scratch)) })
+    Ok(Prepared { request, changed: None, steps: 0, _held: Some(Held::Scratch(scratch)) })
 }
 
 fn unpack(archive: impl Read, dest: BorrowedFd<'_>, shown: &str) -> Result<(), BuildError> {

@@ -64,6 +64,16 @@ pub enum CopyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Links and nodes cannot keep an owner that the user namespace lacks: they hold no note of it.
+    #[error("{path} cannot belong to {uid}:{gid}: this user has no such subordinate ids")]
+    OwnerLost {
+        /// The file in the image.
+        path: String,
+        /// Its user.
+        uid: u32,
+        /// Its group.
+        gid: u32,
+    },
     /// An archive is damaged, or one of its members is refused.
     #[error("cannot unpack {path:?}")]
     Unpack {
@@ -94,6 +104,9 @@ impl CopyError {
     pub fn hint(&self) -> Option<&str> {
         match self {
             CopyError::NotFound { hint, .. } => hint.as_deref(),
+            CopyError::OwnerLost { .. } => {
+                Some("choose an owner with --chown, or give the user more ids in /etc/subuid and /etc/subgid")
+            }
             _ => None,
         }
     }

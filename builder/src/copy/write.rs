@@ -185,7 +185,7 @@ impl Writer<'_> {
             .map_err(|e| cooper_sys::Error::at("write", OsStr::from_bytes(&path), e))
             .doing("write", &path)?;
         let (uid, gid) = self.options.owner.unwrap_or((0, 0));
-        give_at(parent.as_fd(), name, uid, gid).doing("change the owner of", &path)?;
+        give(parent.as_fd(), name, (uid, gid), &path)?;
         let mode = self.mode.as_ref().map_or(file.mode, |change| change.apply(file.mode, false));
         fs::chmod_at(&parent, name, mode).doing("change the mode of", &path)?;
         if let Some(time) = self.options.file_time.or(self.options.parent_time) {
@@ -207,7 +207,7 @@ impl Writer<'_> {
         let stat = item.stat;
         let own = if self.keeps_owner { (stat.uid, stat.gid) } else { (0, 0) };
         let (uid, gid) = self.options.owner.unwrap_or(own);
-        give_at(dir, name, uid, gid).doing("change the owner of", path)?;
+        give(dir, name, (uid, gid), path)?;
         if !stat.is_symlink() {
             let old = if matches!(self.kind, SourceKind::Http { .. }) { 0o600 } else { stat.mode };
             let mode = self.mode.as_ref().map_or(old, |change| change.apply(old, stat.is_dir()));
@@ -233,6 +233,14 @@ impl Writer<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Gives a file its owner, or at least a note of it.
+fn give(dir: BorrowedFd<'_>, name: &OsStr, (uid, gid): (u32, u32), path: &[u8]) -> Result<(), CopyError> {
+    if give_at(dir, name, uid, gid).doing("change the owner of", path)? {
+        return Ok(());
+    }
+    Err(CopyError::OwnerLost { path: rooted(path), uid, gid })
 }
 
 /// Where a source goes.

@@ -4,7 +4,8 @@
 //! While that blob is in the store, the server is asked only whether it changed. With `--checksum` nothing is asked
 //! while the blob is there, and nothing is fetched before a step needs the file.
 
-use std::io::Write as _;
+mod body;
+
 use std::os::fd::AsFd as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -15,12 +16,11 @@ use cooper_frontend::graph::HttpOp;
 use cooper_oci::Digest;
 use cooper_snapshotter::Store;
 use cooper_sys::fs;
-use reqwest::header::{
-    CONTENT_DISPOSITION, ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
-};
+use reqwest::header::{ETAG, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use self::body::Body;
 use crate::error::{BuildError, Kind};
 use crate::event::StepState;
 use crate::remote::headers::{disposition_name, is_file_name, is_strong, parse_date};
@@ -33,7 +33,10 @@ use crate::task;
 const UNNAMED: &str = "__unnamed__";
 /// BuildKit's time of files whose server says none.
 const NO_TIME: i64 = 0;
+/// Failures in a row without a byte gained.
 const TRIES: u32 = 4;
+/// A body may come in so many parts.
+const MAX_PARTS: u32 = 100;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A file that is in the content store, or can be fetched into it.
@@ -212,10 +215,21 @@ async fn fetch(
     };
     let work = async {
         let mut pause = FIRST_PAUSE;
-        for attempt in 1.. {
-            match once(fetcher, &request, known.as_ref(), wanted).await {
+        let (mut partial, mut reached, mut failures) = (None, 0, 0);
+        for _ in 0..MAX_PARTS {
+            match once(fetcher, &request, known.as_ref(), wanted, &mut partial).await {
                 Ok(done) => return Ok(done),
-                Err(Failed::Http(e)) if e.may_pass() && attempt < TRIES => tokio::time::sleep(pause).await,
+                Err(Failed::Http(e)) if e.may_pass() => {
+                    let written = partial.as_ref().map_or(0, Body::written);
+                    if written > reached {
+                        (reached, failures, pause) = (written, 0, FIRST_PAUSE);
+                    }
+                    failures += 1;
+                    if failures == TRIES {
+                        return Err(refused(url, e));
+                    }
+                    tokio::time::sleep(pause).await;
+                }
                 Err(Failed::Http(e)) => return Err(refused(url, e)),
                 Err(Failed::Build(e)) => return Err(e),
                 Err(Failed::Mismatch { found }) => {
@@ -227,7 +241,8 @@ async fn fetch(
             }
             pause *= 2;
         }
-        Err(BuildError::new(Kind::Internal, "a download ended without a result"))
+        let message = format!("the download of {} broke off {MAX_PARTS} times", redacted(url));
+        Err(BuildError::new(Kind::Remote, message))
     };
     let fresh = fetcher.unless_cancelled(work).await?;
     let Some(fresh) = fresh else {
@@ -269,60 +284,71 @@ impl From<BuildError> for Failed {
     }
 }
 
-/// One try; `None` if nothing changed.
+/// One try; `None` if nothing changed. `partial` holds what came of the body before, and what came of it now if that can
+/// be continued.
 async fn once(
     fetcher: &Fetcher,
     request: &Get,
     known: Option<&Known>,
     wanted: Option<&Digest>,
+    partial: &mut Option<Body>,
 ) -> Result<Option<Known>, Failed> {
-    let mut answer = fetcher.session.http.get(request, Budget::download()).await?;
-    let etag = answer.header(&ETAG).map(str::to_owned);
-    if let Some(known) = known {
-        // Some servers send a tag and yet know no conditions.
-        let same_tag = is_strong(etag.as_deref()) && etag == known.etag;
-        if answer.is_unchanged() || same_tag {
-            return Ok(None);
+    let mut answer = ask(fetcher, request, partial.as_ref()).await?;
+    let continued = partial.take().filter(|body| body.is_continued_by(&answer));
+    let mut body = if let Some(body) = continued {
+        body
+    } else {
+        if answer.is_part() {
+            return Err(HttpError::Status(206).into());
         }
-    } else if answer.is_unchanged() {
-        return Err(HttpError::Status(304).into());
+        if let Some(known) = known {
+            // Some servers send a tag and yet know no conditions.
+            let etag = answer.header(&ETAG);
+            let same_tag = is_strong(etag) && etag == known.etag.as_deref();
+            if answer.is_unchanged() || same_tag {
+                return Ok(None);
+            }
+        } else if answer.is_unchanged() {
+            return Err(HttpError::Status(304).into());
+        }
+        Body::new(&fetcher.session.store, wanted, &answer)?
+    };
+    let item = request.url.path().to_owned();
+    loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => body.write(&chunk)?,
+            Ok(None) => break,
+            Err(e) => {
+                *partial = Some(body).filter(|body| body.rest().is_some());
+                return Err(e.into());
+            }
+        }
+        fetcher.progress(&item, body.written(), body.length());
     }
-    let digest = receive(fetcher, request, &mut answer, wanted).await?;
+    let (etag, last_modified) = (body.etag.clone(), body.last_modified.clone());
+    let name = body.disposition.as_deref().and_then(disposition_name);
+    let digest = body.commit().await?;
     if let Some(wanted) = wanted
         && digest != *wanted
     {
         return Err(Failed::Mismatch { found: digest });
     }
-    Ok(Some(Known {
-        digest,
-        etag,
-        last_modified: answer.header(&LAST_MODIFIED).map(str::to_owned),
-        name: answer.header(&CONTENT_DISPOSITION).and_then(disposition_name),
-    }))
+    Ok(Some(Known { digest, etag, last_modified, name }))
 }
 
-/// Streams a body into the content store.
-async fn receive(
-    fetcher: &Fetcher,
-    request: &Get,
-    answer: &mut Answer,
-    wanted: Option<&Digest>,
-) -> Result<Digest, Failed> {
-    let broken =
-        |e: std::io::Error| BuildError::new(Kind::Config, "cannot write into the store").caused_by(e);
-    let store_error = |e: cooper_snapshotter::Error| Failed::Build(e.into());
-    let mut writer = fetcher.session.store.blob_writer(wanted, None).map_err(store_error)?;
-    let item = request.url.path().to_owned();
-    while let Some(chunk) = answer.chunk().await? {
-        writer.write_all(&chunk).map_err(broken)?;
-        fetcher.progress(&item, writer.written(), answer.length());
+/// Asks for the rest of a body that came in part, else for all of it.
+async fn ask(fetcher: &Fetcher, request: &Get, partial: Option<&Body>) -> Result<Answer, HttpError> {
+    let http = &fetcher.session.http;
+    if let Some((body, headers)) = partial.and_then(|body| Some((body, body.rest()?))) {
+        let rest = Get { headers, ..request.clone() };
+        match http.get(&rest, Budget::download()).await {
+            Ok(answer) if !answer.is_part() || body.is_continued_by(&answer) => return Ok(answer),
+            // Something else than what was asked for.
+            Ok(_) | Err(HttpError::Status(416)) => {}
+            Err(e) => return Err(e),
+        }
     }
-    // Syncs, which takes its time.
-    let done = task::blocking("keep a download", move || match writer.commit() {
-        Err(cooper_snapshotter::Error::DigestMismatch { found, .. }) => Ok(found),
-        other => Ok(other?),
-    });
-    Ok(done.await?)
+    http.get(request, Budget::download()).await
 }
 
 fn refused(url: &Url, error: HttpError) -> BuildError {

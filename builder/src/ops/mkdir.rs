@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cooper_frontend::graph::{MkdirOp, StepId};
-use cooper_snapshotter::LayerInfo;
+use cooper_snapshotter::{LayerInfo, give_fd};
 use cooper_sys::fs;
 
 use super::{rootfs_of, unpack};
@@ -64,7 +64,8 @@ impl LayerStep for MkdirStep<'_> {
             let root = active.root();
             let user = resolve_user(root, &op.user)?;
             fs::mkdir_all_in_root(root, Path::new(&op.path), 0o755, |dir, _| {
-                fs::chown_fd(dir, user.uid, user.gid)
+                // An owner that this user namespace lacks becomes a note.
+                give_fd(dir, user.uid, user.gid).map(drop)
             })
             .map_err(|e| BuildError::user(format!("cannot make the directory {}", op.path)).caused_by(e))?;
             Ok(store.commit(active)?)

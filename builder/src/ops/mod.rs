@@ -14,6 +14,7 @@ use std::sync::Arc;
 use cooper_frontend::graph::StepId;
 
 use crate::error::{BuildError, Kind};
+use crate::event::Event;
 use crate::image_source::fetch_layer;
 use crate::rootfs::Rootfs;
 use crate::solver::{Build, Output};
@@ -62,10 +63,13 @@ pub(crate) async fn unpack(build: &Arc<Build>, rootfs: &Rootfs) -> Result<(), Bu
     let build = build.clone();
     task::blocking("unpack layers", move || {
         let session = build.session.clone();
-        store.ensure_unpacked(&chain, &|diff_id| {
+        let report = store.ensure_unpacked(&chain, &|diff_id| {
             let origin = build.origins.get(diff_id);
             assemble::open_layer_tar(&session, diff_id, origin.as_ref().map(|o| &o.descriptor))
         })?;
+        for message in report.warnings {
+            build.events.send(Event::Warning { rule: "Unpack".into(), message, span: None });
+        }
         Ok(())
     })
     .await

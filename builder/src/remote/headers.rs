@@ -7,6 +7,15 @@ pub fn is_strong(etag: Option<&str>) -> bool {
     etag.is_some_and(|tag| tag.starts_with('"') && tag.len() > 2)
 }
 
+/// First byte, and length of the whole, of a `Content-Range: bytes FIRST-LAST/LENGTH`.
+pub fn parse_content_range(text: &str) -> Option<(u64, u64)> {
+    let (range, length) = text.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (first, last, length): (u64, u64, u64) =
+        (first.parse().ok()?, last.parse().ok()?, length.parse().ok()?);
+    (first <= last && last.checked_add(1)? == length).then_some((first, length))
+}
+
 /// Whether a name stands for one file in a directory.
 pub fn is_file_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..")
@@ -60,6 +69,14 @@ mod tests {
         assert_eq!(parse_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         for bad in ["", "1994-11-06", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET"] {
             assert_eq!(parse_date(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ranges_reach_to_the_end_or_do_not_count() {
+        assert_eq!(parse_content_range("bytes 5-9/10"), Some((5, 10)));
+        for bad in ["", "bytes 5-8/10", "bytes 5-9/*", "bytes */10", "bytes 9-5/6", "items 5-9/10"] {
+            assert_eq!(parse_content_range(bad), None, "{bad}");
         }
     }
 

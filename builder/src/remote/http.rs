@@ -172,6 +172,11 @@ impl Answer {
         self.response.status() == StatusCode::NOT_MODIFIED
     }
 
+    /// A part of the body, as a range was asked for.
+    pub fn is_part(&self) -> bool {
+        self.response.status() == StatusCode::PARTIAL_CONTENT
+    }
+
     /// A header, if it is text.
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()

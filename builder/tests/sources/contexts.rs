@@ -73,7 +73,7 @@ fn a_url_is_an_archive_or_a_dockerfile() {
     let archive = || with(ContextSource::remote(&server.url("/context.tar")).unwrap());
     assert_eq!(fixture.run(archive()).unwrap().read("a.txt"), "content");
     let again = fixture.run(archive()).unwrap();
-    assert!(again.cached("COPY"));
+    assert!(again.cached("COPY") && again.cached("load remote build context"));
     assert_eq!(server.statuses(), [200, 304]);
     let built = fixture.run(with(ContextSource::remote(&server.url("/Dockerfile")).unwrap())).unwrap();
     assert_eq!(built.read("x"), "here\n");
@@ -94,8 +94,9 @@ fn a_repository_is_a_context() {
         let built = fixture.run(with(ContextSource::Git(url.clone()))).unwrap();
         assert_eq!(built.read("a.txt"), "content");
         assert!(!built.out.join(".git").exists());
+        assert!(!built.cached("load git source") || url.starts_with("file:"), "{:?}", built.steps);
         let again = fixture.run(with(ContextSource::Git(url))).unwrap();
-        assert!(again.cached("COPY"));
+        assert!(again.cached("load git source") && again.cached("COPY"));
     }
     assert_eq!(fetches(&server), 1);
     let deep = fixture.run(with(ContextSource::Git(server.url("/app.git#main:deep")))).unwrap();

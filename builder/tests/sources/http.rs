@@ -202,3 +202,64 @@ fn archives_are_unpacked_only_when_asked() {
     assert!(built.out.join("kept/x.tar").is_file());
     assert_eq!(built.read("open/in/a.txt"), "inside");
 }
+
+/// Serves `0123456789` in parts of four bytes: whole bodies break off, ranges are continued while the tag fits.
+fn breaking(
+    tag: impl Fn(usize) -> &'static str + Send + Sync + 'static,
+    head: (&'static str, &'static str),
+) -> Server {
+    let asked = AtomicUsize::new(0);
+    Server::start(move |request| {
+        let tag = tag(asked.fetch_add(1, Ordering::SeqCst));
+        let body = if tag == "\"new\"" { "abcdefghij" } else { "0123456789" };
+        let with = |answer: Answer| {
+            let answer = if tag.is_empty() { answer } else { answer.with("ETag", tag) };
+            answer.with(head.0, head.1).with("Date", "Mon, 07 Nov 1994 08:49:37 GMT")
+        };
+        let start = request.header("range").strip_prefix("bytes=").and_then(|r| r.strip_suffix('-'));
+        let condition = [tag, head.1].contains(&request.header("if-range"));
+        let Some(start) = start.and_then(|s| s.parse::<usize>().ok()).filter(|_| condition) else {
+            return with(Answer::ok(body).cut(4));
+        };
+        let mut part = with(Answer::ok(&body.as_bytes()[start..]));
+        part.status = 206;
+        let cut = if body.len() - start > 4 { part.cut(4) } else { part };
+        cut.with("Content-Range", &format!("bytes {start}-9/10"))
+    })
+}
+
+#[test]
+fn a_transfer_that_breaks_off_is_continued_where_it_was() {
+    let Some(fixture) = fixture() else { return };
+    let ranges = |server: &Server| -> Vec<String> {
+        server
+            .take()
+            .iter()
+            .map(|(request, status)| format!("{status} {}", request.header("range")))
+            .collect()
+    };
+    let build = |server: &Server, name: &str| {
+        let url = server.url("/f");
+        fixture.build(&format!("FROM scratch\nADD {url} /{name}\n")).map(|built| built.read(name))
+    };
+    let server = breaking(|_| "\"a\"", ("X-Other", "x"));
+    assert_eq!(build(&server, "tagged").unwrap(), "0123456789");
+    assert_eq!(ranges(&server), ["200 ", "206 bytes=4-", "206 bytes=8-"]);
+    // A date does as well, if the file was at rest for long enough.
+    let dated = breaking(|_| "", ("Last-Modified", DATE));
+    assert_eq!(build(&dated, "dated").unwrap(), "0123456789");
+    assert_eq!(ranges(&dated), ["200 ", "206 bytes=4-", "206 bytes=8-"]);
+}
+
+#[test]
+fn a_file_that_changed_meanwhile_is_fetched_from_its_start() {
+    let Some(fixture) = fixture() else { return };
+    let server = breaking(|n| if n == 0 { "\"old\"" } else { "\"new\"" }, ("X-Other", "x"));
+    let built = fixture.build(&format!("FROM scratch\nADD {} /f\n", server.url("/f"))).unwrap();
+    assert_eq!(built.read("f"), "abcdefghij");
+    // What has only a weak tag is never continued.
+    let weak = breaking(|_| "W/\"a\"", ("X-Other", "x"));
+    let error = told(&fixture.build(&format!("FROM scratch\nADD {} /f\n", weak.url("/f"))).unwrap_err());
+    assert!(error.contains("the transfer broke off"), "{error}");
+    assert_eq!(weak.statuses(), [200; 4]);
+}

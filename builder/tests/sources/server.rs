@@ -29,6 +29,8 @@ pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    /// The connection ends after so many bytes of the body.
+    pub cut: Option<usize>,
 }
 
 impl Answer {
@@ -38,6 +40,11 @@ impl Answer {
 
     pub fn ok(body: impl Into<Vec<u8>>) -> Answer {
         Answer { status: 200, body: body.into(), ..Answer::default() }
+    }
+
+    pub fn cut(mut self, after: usize) -> Answer {
+        self.cut = Some(after);
+        self
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Answer {
@@ -119,6 +126,6 @@ impl Server {
         let mut stream = stream;
         stream.write_all(head.as_bytes())?;
         stream.write_all(b"\r\n")?;
-        stream.write_all(&answer.body)
+        stream.write_all(&answer.body[..answer.cut.unwrap_or(answer.body.len())])
     }
 }

@@ -1,6 +1,6 @@
 //! `cooper build`: flags named as those of `docker buildx build`.
 
-mod call;
+pub mod call;
 mod context;
 mod request;
 mod results;

@@ -6,8 +6,10 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use cooper_builder::CheckReport;
 use cooper_builder::request::BuildOutcome;
 
+use super::build::call::{self, Call, Method};
 use super::build::{self, BuildArgs, Finished};
 use crate::args::{Cli, Command, Global};
 use crate::backend::Session;
@@ -54,6 +56,15 @@ fn github(global: &Global) -> Result<(), Failure> {
     let token = workflow::token()
         .map_err(|e| Failure::new(Kind::Config, format!("cannot read /dev/urandom: {e}")))?;
     let request = prepared.request;
+    if let Some(call) = prepared.call {
+        return crate::with_store(global, async move |session: Session| {
+            if call.method == Method::Check {
+                check(&args, call, Box::pin(session.check(request)).await?)
+            } else {
+                Box::pin(call::run(call, request, &session)).await
+            }
+        });
+    }
     let renderer = Box::new(log::Log::new(Box::new(std::io::stdout()), token.clone()));
     crate::with_store(global, async move |session: Session| {
         let mut finished = build::drive(&session, request, renderer).await?;
@@ -62,6 +73,21 @@ fn github(global: &Global) -> Result<(), Failure> {
         let outcome = finished.result?;
         ui::print(&format!("{} {}\n", outcome.config_digest, outcome.names.join(" ")))
     })
+}
+
+/// Findings as annotations, and as text in the log.
+fn check(args: &BuildArgs, call: Call, report: CheckReport) -> Result<(), Failure> {
+    let file = place_of(args);
+    for finding in &report.findings {
+        let place = finding.span.map(|span| (file.as_str(), span));
+        let level = workflow::Level::Warning;
+        ui::print(&format!("{}\n", workflow::annotation(level, &finding.rule, &finding.message, place)))?;
+    }
+    if let Some(error) = &report.error {
+        let failure = Failure::from(error.clone());
+        ui::print(&format!("{}\n", error_annotation("Cooper check failed", &failure, &file)))?;
+    }
+    call::answer(call, report)
 }
 
 /// Secrets given by value, in files without a name: nobody else can open them, and they are gone however we end.
@@ -97,9 +123,7 @@ fn flags(inputs: &Inputs, files: &[(String, File)]) -> Result<BuildArgs, Failure
 /// Annotations, outputs and the summary page.
 fn report(args: &BuildArgs, finished: &Finished, token: &str) -> Result<(), Failure> {
     let environment = |key: &str| std::env::var_os(key).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let workspace = environment("GITHUB_WORKSPACE");
-    let current = std::env::current_dir().unwrap_or_default();
-    let file = workflow::relative(&dockerfile(args), workspace.as_deref(), &current);
+    let file = place_of(args);
     for line in annotations(finished, &file) {
         ui::print(&format!("{line}\n"))?;
     }
@@ -112,6 +136,13 @@ fn report(args: &BuildArgs, finished: &Finished, token: &str) -> Result<(), Fail
         write(&path, &entries(outcome, token))?;
     }
     Ok(())
+}
+
+/// The Dockerfile as annotations name it.
+fn place_of(args: &BuildArgs) -> String {
+    let workspace = std::env::var_os("GITHUB_WORKSPACE").filter(|v| !v.is_empty()).map(PathBuf::from);
+    let current = std::env::current_dir().unwrap_or_default();
+    workflow::relative(&dockerfile(args), workspace.as_deref(), &current)
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
@@ -140,14 +171,18 @@ fn annotations(finished: &Finished, file: &str) -> Vec<String> {
         })
         .collect();
     if let Err(failure) = &finished.result {
-        let message = match &failure.hint {
-            Some(hint) => format!("{}\nhint: {hint}", failure.message),
-            None => failure.message.clone(),
-        };
-        let place = failure.place.as_ref().map(|place| (file, place.span));
-        lines.push(workflow::annotation(workflow::Level::Error, "Cooper build failed", &message, place));
+        lines.push(error_annotation("Cooper build failed", failure, file));
     }
     lines
+}
+
+fn error_annotation(title: &str, failure: &Failure, file: &str) -> String {
+    let message = match &failure.hint {
+        Some(hint) => format!("{}\nhint: {hint}", failure.message),
+        None => failure.message.clone(),
+    };
+    let place = failure.place.as_ref().map(|place| (file, place.span));
+    workflow::annotation(workflow::Level::Error, title, &message, place)
 }
 
 fn entries(outcome: &BuildOutcome, token: &str) -> String {

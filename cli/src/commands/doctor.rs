@@ -203,6 +203,20 @@ fn user_namespaces(machine: &Machine) -> Check {
 
 fn subordinate_ids(machine: &Machine) -> Check {
     let name = "subordinate ids";
+    for (file, flag) in [("etc/subuid", "--del-subuids"), ("etc/subgid", "--del-subgids")] {
+        if let Some((one, other)) = overlap(&ranges(machine, file)) {
+            let detail = format!(
+                "/{file}: {}-{} and {}-{} of {} overlap, so that the kernel refuses them",
+                one.0,
+                one.0 + one.1 - 1,
+                other.0,
+                other.0 + other.1 - 1,
+                machine.user
+            );
+            let advice = format!("as root: take one away with usermod {flag} FIRST-LAST {}", machine.user);
+            return check(name, Verdict::Bad, detail, Some(&advice));
+        }
+    }
     let (users, groups) = (count(machine, "etc/subuid"), count(machine, "etc/subgid"));
     if users >= 65536 && groups >= 65536 {
         return check(name, Verdict::Good, format!("{users} uids, {groups} gids for {}", machine.user), None);
@@ -212,17 +226,31 @@ fn subordinate_ids(machine: &Machine) -> Check {
     check(name, Verdict::Bad, format!("{users} uids and {groups} gids for {}", machine.user), Some(&advice))
 }
 
-/// How many ids a file like /etc/subuid gives to the user.
-fn count(machine: &Machine, path: &str) -> u64 {
+/// The ids (first, count) that a file like /etc/subuid gives to the user.
+fn ranges(machine: &Machine, path: &str) -> Vec<(u64, u64)> {
     let uid = machine.uid.to_string();
     let text = machine.read(path).unwrap_or_default();
     let of_line = |line: &str| {
-        let mut fields = line.split(':');
+        let mut fields = line.trim().split(':');
         let owner = fields.next()?;
         (owner == machine.user || owner == uid).then_some(())?;
-        fields.nth(1)?.trim().parse::<u64>().ok()
+        let (first, count) =
+            (fields.next()?.parse::<u64>().ok()?, fields.next()?.trim().parse::<u64>().ok()?);
+        (count > 0 && first.checked_add(count).is_some()).then_some((first, count))
     };
-    text.lines().filter_map(of_line).sum()
+    text.lines().filter_map(of_line).collect()
+}
+
+/// How many ids a file like /etc/subuid gives to the user.
+fn count(machine: &Machine, path: &str) -> u64 {
+    ranges(machine, path).iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
+}
+
+/// Two ranges that have an id in common.
+fn overlap(ranges: &[(u64, u64)]) -> Option<((u64, u64), (u64, u64))> {
+    let mut sorted = ranges.to_vec();
+    sorted.sort_unstable();
+    sorted.windows(2).find(|pair| pair[0].0 + pair[0].1 > pair[1].0).map(|pair| (pair[0], pair[1]))
 }
 
 fn uidmap(machine: &Machine) -> Check {
@@ -282,6 +310,27 @@ mod tests {
         let bad = subordinate_ids(&none);
         assert_eq!(bad.verdict, Verdict::Bad);
         assert!(bad.advice.unwrap().contains("--add-subuids"));
+    }
+
+    #[test]
+    fn subordinate_ids_that_overlap_are_told() {
+        let good = "ann:100000:65536\nann:165536:10\nbob:100000:65536\n";
+        for (bad, want) in [
+            ("ann:100000:65536\n1000:165535:10\n", "100000-165535 and 165535-165544 of ann overlap"),
+            ("ann:100000:65536\nann:100000:65536\n", "100000-165535 and 100000-165535"),
+        ] {
+            for files in
+                [[("etc/subuid", bad), ("etc/subgid", good)], [("etc/subuid", good), ("etc/subgid", bad)]]
+            {
+                let (_keep, machine) = machine(1000, &files);
+                let told = subordinate_ids(&machine);
+                assert_eq!(told.verdict, Verdict::Bad);
+                assert!(told.detail.contains(want), "{}", told.detail);
+                assert!(told.advice.unwrap().contains("usermod --del-sub"));
+            }
+        }
+        let (_keep, machine) = machine(1000, &[("etc/subuid", good), ("etc/subgid", good)]);
+        assert_eq!(subordinate_ids(&machine).verdict, Verdict::Good);
     }
 
     #[test]

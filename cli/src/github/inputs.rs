@@ -24,7 +24,7 @@ pub struct Inputs {
 }
 
 /// Inputs that are one value.
-const SINGLE: [(&str, &str); 8] = [
+const SINGLE: [(&str, &str); 10] = [
     ("FILE", "file"),
     ("TARGET", "target"),
     ("NETWORK", "network"),
@@ -33,6 +33,8 @@ const SINGLE: [(&str, &str); 8] = [
     ("PULL", "pull"),
     ("PUSH", "push"),
     ("LOAD", "load"),
+    ("CALL", "call"),
+    ("CHECK", "check"),
 ];
 
 /// Inputs with one value a line; whether commas separate, too.
@@ -58,7 +60,7 @@ pub fn read(environment: Environment<'_>) -> Result<Inputs, String> {
         if value.is_empty() {
             continue;
         }
-        if matches!(name, "NO_CACHE" | "PULL" | "PUSH" | "LOAD") {
+        if matches!(name, "NO_CACHE" | "PULL" | "PUSH" | "LOAD" | "CHECK") {
             truth(&value).map_err(|e| format!("input {flag}: {e}"))?;
         }
         words.push(format!("--{flag}={value}"));

@@ -182,12 +182,15 @@ impl<'f> Git<'f> {
     }
 
     async fn execute(&self, arguments: &[&str]) -> Result<Result<String, GitFailure>, BuildError> {
-        // The shell sets what only the process itself can: the mode of new files, and how large they may grow.
+        // The shell sets what only the process itself can: the mode of new files, and how large they may grow. It leaves
+        // somebody behind who waits for the end of standard input, which is ours: however we end, the group ends.
         let mut command = tokio::process::Command::new("sh");
         command
             .args([
                 "-c",
-                "umask 022; ulimit -f \"$1\" 2>/dev/null; shift; exec git \"$@\"",
+                "umask 022; ulimit -f \"$1\" 2>/dev/null; shift; exec 3<&0 </dev/null; \
+                 (read -r end <&3; kill -KILL 0) >/dev/null 2>&1 & \
+                 exec 3<&-; exec git \"$@\"",
                 "sh",
                 MAX_FILE_BLOCKS,
             ])
@@ -195,7 +198,7 @@ impl<'f> Git<'f> {
             .current_dir(&self.dir)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -203,11 +206,14 @@ impl<'f> Git<'f> {
         let failed = |e: std::io::Error| BuildError::new(Kind::Config, "cannot run git").caused_by(e);
         let mut child = command.spawn().map_err(failed)?;
         let group = Group::of(&child);
+        // Waiting for the child would close it.
+        let lifeline = child.stdin.take();
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let (out, err, status) =
             tokio::join!(read(out, MAX_OUTPUT_BYTES), read(err, MAX_MESSAGE_BYTES), child.wait());
         let status = status.map_err(failed)?;
         group.gone();
+        drop(lifeline);
         if status.success() {
             return Ok(Ok(String::from_utf8_lossy(&out).into_owned()));
         }

@@ -99,14 +99,23 @@ pub async fn run(call: Call, request: BuildRequest, session: &Session) -> Result
         }
         Method::Check => {
             let report = Box::pin(session.check(request)).await?;
-            print(check_json(&report), &|| check_text(&report))?;
-            let failed = !report.findings.is_empty() || report.error.is_some();
-            match report.error {
-                Some(error) if !call.ignore_status && !call.json => Err(error.into()),
-                _ if failed && !call.ignore_status => Err(Failure::silent(Kind::User)),
-                _ => Ok(()),
-            }
+            answer(call, report)
         }
+    }
+}
+
+/// Tells what was found, and fails accordingly.
+pub fn answer(call: Call, report: CheckReport) -> Result<(), Failure> {
+    ui::print(&if call.json { format!("{:#}\n", check_json(&report)) } else { check_text(&report) })?;
+    if !report.left_out.is_empty() {
+        let rules = report.left_out.join(", ");
+        ui::note(&format!("not checked, because a base image could not be looked up: {rules}"));
+    }
+    let failed = !report.findings.is_empty() || report.error.is_some();
+    match report.error {
+        Some(error) if !call.ignore_status && !call.json => Err(error.into()),
+        _ if failed && !call.ignore_status => Err(Failure::silent(Kind::User)),
+        _ => Ok(()),
     }
 }
 
