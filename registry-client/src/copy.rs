@@ -163,7 +163,16 @@ impl Copy<'_> {
                 self.blobs(&tree).await?;
                 self.below(&tree).await?;
             }
-            self.store(&tree.manifest, tag.as_deref()).await?;
+            if let Err(error) = self.store(&tree.manifest, tag.as_deref()).await {
+                let lost = |code: &str| error.answer().is_some_and(|a| a.has_code(code));
+                if !lost("MANIFEST_BLOB_UNKNOWN") && !lost("BLOB_UNKNOWN") {
+                    return Err(error);
+                }
+                // What was there a moment ago was cleaned up meanwhile: once more, all of it.
+                self.blobs(&tree).await?;
+                self.below(&tree).await?;
+                self.store(&tree.manifest, tag.as_deref()).await?;
+            }
             if !referrers {
                 continue;
             }

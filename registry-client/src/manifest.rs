@@ -92,7 +92,7 @@ impl Client {
         let reply = self.inner.call(&call).await?;
         match reply.response.status() {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(self.inner.refuse(target, reply).await),
+            // Also a 404: some registries have GET only.
             _ => return Ok(self.get_at(endpoint, target, expected).await?.descriptor),
         }
         let headers = reply.response.headers();

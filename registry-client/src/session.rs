@@ -8,7 +8,7 @@ use cooper_oci::Digest;
 use reqwest::header::{HeaderMap, LOCATION, RANGE};
 use url::Url;
 
-use crate::auth::is_loopback;
+use crate::auth::{is_loopback, of_unknown_scheme};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Target};
 use crate::transport::Reply;
@@ -68,7 +68,8 @@ impl Session {
 fn location(endpoint: &Endpoint, from: &Url, headers: &HeaderMap) -> Result<Option<Url>, &'static str> {
     let Some(value) = headers.get(LOCATION) else { return Ok(None) };
     let text = value.to_str().map_err(|_| "upload location is not text")?;
-    let url = from.join(text).map_err(|_| "upload location is not a URL")?;
+    let named = of_unknown_scheme(&endpoint.base, text);
+    let url = from.join(named.as_deref().unwrap_or(text)).map_err(|_| "upload location is not a URL")?;
     judge(endpoint, url).map(Some)
 }
 

@@ -20,13 +20,14 @@ fn locations_in_all_forms() {
         ("?u=3", "https://reg.test/v2/a/b/blobs/uploads/?u=3"),
         ("https://REG.test:443/up", "https://reg.test/up"),
         ("http://reg.test/up", "https://reg.test/up"),
+        ("null://reg.test/up", "https://reg.test/up"),
         ("https://store.test/up", "https://store.test/up"),
     ];
     for (text, want) in good {
         assert_eq!(judged("reg.test", text).as_deref(), Ok(want), "{text}");
     }
     for bad in [
-        "null://reg.test/up",
+        "null://store.test/up",
         "http://store.test/up",
         "http://reg.test:8080/up",
         "https://u:p@reg.test/up",

@@ -4,11 +4,12 @@
 //! realm, service, scopes and account. Locks: two maps under short std mutexes; each token's slot has
 //! an async mutex that is held while it is fetched, so that equal needs make one request.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cooper_oci::Digest;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::{Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
@@ -21,7 +22,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Target};
 use crate::limits::Limits;
 use crate::retry::{Attempts, RetryPolicy, Sleeper};
-use crate::transport::{Bound, Transport};
+use crate::transport::{Bound, Lane, Outgoing, Transport};
 
 /// What a request needs to be allowed.
 pub(crate) struct Need<'a> {
@@ -83,6 +84,8 @@ pub(crate) struct Authenticator {
     pub(crate) allow_plaintext: bool,
     known: Mutex<HashMap<String, Known>>,
     tokens: Mutex<HashMap<TokenKey, Slot>>,
+    /// Origins whose root was asked for its challenge.
+    pinged: Mutex<HashSet<String>>,
 }
 
 /// What authentication borrows from the client.
@@ -106,6 +109,7 @@ impl Authenticator {
             allow_plaintext,
             known: Mutex::default(),
             tokens: Mutex::default(),
+            pinged: Mutex::default(),
         }
     }
 
@@ -134,7 +138,12 @@ impl Authenticator {
     ) -> Result<Learned> {
         let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok());
         let origin = need.endpoint.origin();
-        match challenge::choose(texts) {
+        let chosen = match challenge::choose(texts) {
+            // Some registries say how to log in at the root of their API only.
+            None if used.is_none() && !headers.contains_key(WWW_AUTHENTICATE) => self.ping(means, need).await,
+            chosen => chosen,
+        };
+        match chosen {
             Some(Challenge::Bearer(bearer)) => {
                 if used.is_some_and(|u| matches!(u.source, Source::Static)) {
                     return Ok(Learned::GiveUp("the registry refused the stored token".into()));
@@ -157,6 +166,31 @@ impl Authenticator {
                 None => Ok(Learned::GiveUp("no credentials for this registry".into())),
             },
         }
+    }
+
+    /// The challenge of the registry's root, asked for once.
+    async fn ping(&self, means: Means<'_>, need: &Need<'_>) -> Option<Challenge> {
+        let new = {
+            let mut pinged = self.pinged.lock().unwrap_or_else(PoisonError::into_inner);
+            pinged.insert(need.endpoint.origin())
+        };
+        if !new {
+            return None;
+        }
+        let outgoing = Outgoing {
+            method: Method::GET,
+            url: need.endpoint.api(""),
+            headers: HeaderMap::new(),
+            authorization: None,
+            body: None,
+            lane: Lane::Api,
+        };
+        let reply = means.transport.send(need.target, outgoing, None).await.ok()?;
+        let answer = reply.response;
+        if answer.status() != StatusCode::UNAUTHORIZED || reply.foreign {
+            return None;
+        }
+        challenge::choose(answer.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|v| v.to_str().ok()))
     }
 
     async fn credential(&self, need: &Need<'_>) -> Result<Option<Credential>> {

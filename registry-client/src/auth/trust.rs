@@ -14,7 +14,8 @@ pub(super) fn judge(
     with_credentials: bool,
     allowed: &[String],
 ) -> Result<Url, &'static str> {
-    let realm = Url::parse(realm).map_err(|_| "not an absolute URL")?;
+    let named = of_unknown_scheme(registry, realm);
+    let realm = Url::parse(named.as_deref().unwrap_or(realm)).map_err(|_| "not an absolute URL")?;
     let (Some(own), Some(other)) = (registry.host(), realm.host()) else {
         return Err("has no host");
     };
@@ -47,6 +48,14 @@ pub(super) fn judge(
         return Err("on a private address");
     }
     Ok(realm)
+}
+
+/// An address beginning with `null://` from a registry that does not know how it was reached, as it is meant if it
+/// names the registry itself.
+pub(crate) fn of_unknown_scheme(registry: &Url, text: &str) -> Option<String> {
+    let rest = text.strip_prefix("null://")?;
+    let meant = format!("{}://{rest}", registry.scheme());
+    Url::parse(&meant).is_ok_and(|url| url.origin() == registry.origin()).then_some(meant)
 }
 
 /// `localhost`, `127.0.0.0/8` or `::1`.
@@ -146,6 +155,9 @@ mod tests {
             ("http://localhost:5000", "http://127.0.0.1:5001/token", true),
             ("http://10.0.0.1:5000", "http://10.0.0.1:5001/token", false),
             ("http://localhost:5000", "https://evil.org/token", false),
+            ("https://reg.test:5000", "null://reg.test:5000/v2/token", true),
+            ("https://reg.test:5000", "null://reg.test/v2/token", false),
+            ("https://reg.test", "null://evil.org/v2/token", false),
         ];
         for (registry, realm, want) in table {
             assert_eq!(trusted(registry, realm, true), want, "{registry} {realm}");

@@ -47,7 +47,7 @@ fn basic() -> Credential {
 const BASIC: &str = "Basic YW5uOmh1bnRlcjI=";
 
 #[tokio::test]
-async fn an_anonymous_pull_gets_one_token_for_all_blobs() {
+async fn r009_an_anonymous_pull_gets_one_token_for_all_blobs() {
     let tokens = Arc::new(AtomicUsize::new(0));
     let count = tokens.clone();
     let fake = Fake::start(move |r, c| guarded(r, c, &count, |t| t.starts_with('t'))).await;
@@ -70,7 +70,7 @@ async fn an_anonymous_pull_gets_one_token_for_all_blobs() {
 }
 
 #[tokio::test]
-async fn a_password_goes_to_the_token_service_and_not_to_the_registry() {
+async fn r005_a_password_goes_to_the_token_service_and_not_to_the_registry() {
     let tokens = AtomicUsize::new(0);
     let fake = Fake::start(move |r, c| guarded(r, c, &tokens, |t| t.contains("push"))).await;
     let blob = noise(5000);
@@ -91,7 +91,7 @@ async fn a_password_goes_to_the_token_service_and_not_to_the_registry() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_renewed_once_and_then_it_is_denied() {
+async fn r007_a_refused_token_is_renewed_once_and_then_it_is_denied() {
     let tokens = Arc::new(AtomicUsize::new(0));
     let count = tokens.clone();
     let fake = Fake::start(move |r, c| guarded(r, c, &count, |_| false)).await;
@@ -106,7 +106,7 @@ async fn a_refused_token_is_renewed_once_and_then_it_is_denied() {
 }
 
 #[tokio::test]
-async fn a_token_that_expires_is_replaced_between_requests() {
+async fn r009_a_token_that_expires_is_replaced_between_requests() {
     // The service says 300 s, the registry takes each token twice.
     let (tokens, uses) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let fake = Fake::start(move |r, c| {
@@ -130,7 +130,7 @@ async fn a_token_that_expires_is_replaced_between_requests() {
 }
 
 #[tokio::test]
-async fn an_identity_token_is_traded_by_post_and_never_shown_to_the_registry() {
+async fn r012_an_identity_token_is_traded_by_post_and_never_shown_to_the_registry() {
     for post_works in [true, false] {
         let tokens = AtomicUsize::new(0);
         let fake = Fake::start(move |r, c| {
@@ -162,7 +162,7 @@ fn sample() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn basic_is_sent_ahead_after_the_first_challenge() {
+async fn r013_basic_is_sent_ahead_after_the_first_challenge() {
     let fake = Fake::start(|r, c| {
         if r.header("authorization") == Some(BASIC) {
             return Some(usual(c, r));
@@ -186,7 +186,7 @@ async fn basic_is_sent_ahead_after_the_first_challenge() {
 }
 
 #[tokio::test]
-async fn a_foreign_token_service_gets_no_credentials() {
+async fn r014_a_foreign_token_service_gets_no_credentials() {
     let fake = Fake::start(|_, _| {
         let header = r#"Bearer realm="https://tokens.example.org/t?x=1",service="s""#;
         Some(Reply::new(401).header("www-authenticate", header))
@@ -202,7 +202,7 @@ async fn a_foreign_token_service_gets_no_credentials() {
 }
 
 #[tokio::test]
-async fn a_token_service_that_fails_once_is_asked_again() {
+async fn r019_a_token_service_that_fails_once_is_asked_again() {
     let tokens = AtomicUsize::new(0);
     let fake = Fake::start(move |r, c| {
         if r.path == "/token" && c.nth(r) == 1 {
@@ -217,7 +217,7 @@ async fn a_token_service_that_fails_once_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_token_service_that_refuses_is_named() {
+async fn r004_a_token_service_that_refuses_is_named() {
     let fake = Fake::start(|r, _| {
         if r.path == "/token" {
             return Some(Reply::new(401).body(r#"{"details":"incorrect username or password"}"#));
@@ -233,7 +233,7 @@ async fn a_token_service_that_refuses_is_named() {
 }
 
 #[tokio::test]
-async fn accounts_are_not_mixed() {
+async fn r020_accounts_are_not_mixed() {
     let tokens = AtomicUsize::new(0);
     let fake = Fake::start(move |r, c| guarded(r, c, &tokens, |t| t.starts_with('t'))).await;
     for name in ["a", "b"] {

@@ -14,7 +14,7 @@ fn helper(dir: &Path, name: &str, script: &str) {
 }
 
 #[test]
-fn helpers_are_asked_within_limits() {
+fn r017_helpers_are_asked_within_limits() {
     let dir = tempfile::tempdir().unwrap();
     helper(
         dir.path(),
@@ -36,7 +36,7 @@ fn helpers_are_asked_within_limits() {
 }
 
 #[tokio::test]
-#[ignore = "run by helpers_are_asked_within_limits"]
+#[ignore = "run by r017_helpers_are_asked_within_limits"]
 async fn helpers_child() {
     let credentials = Credentials::from_environment();
     let ann = Credential::Basic { username: "ann".into(), password: Secret::new("pw-good.io") };
@@ -61,7 +61,7 @@ async fn helpers_child() {
 }
 
 #[test]
-fn files_are_found_by_the_environment() {
+fn r017_files_are_found_by_the_environment() {
     let dir = tempfile::tempdir().unwrap();
     let write = |path: &str, user: &str| {
         let path = dir.path().join(path);
@@ -89,7 +89,7 @@ fn files_are_found_by_the_environment() {
 }
 
 #[tokio::test]
-#[ignore = "run by files_are_found_by_the_environment"]
+#[ignore = "run by r017_files_are_found_by_the_environment"]
 async fn files_child() {
     let expected = std::env::var("EXPECTED").unwrap();
     let credentials = Credentials::from_environment();

@@ -11,7 +11,7 @@ use crate::common::debian::start;
 use crate::common::{layer, manifest, noise, reference};
 
 #[tokio::test]
-async fn an_image_goes_up_and_comes_back() {
+async fn r030_r061_r095_an_image_goes_up_and_comes_back() {
     let Some(registry) = start(None) else { return };
     let image = reference(&registry.host, "team/app:1");
     let client = Client::builder().build();
@@ -44,7 +44,7 @@ async fn an_image_goes_up_and_comes_back() {
 }
 
 #[tokio::test]
-async fn chunks_mounts_and_sha512() {
+async fn r039_r064_r071_chunks_mounts_and_sha512() {
     let Some(registry) = start(None) else { return };
     let client = Client::builder().build();
     let (base, app) = (reference(&registry.host, "base:1"), reference(&registry.host, "app:1"));

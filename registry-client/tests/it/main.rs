@@ -13,5 +13,8 @@ mod journal;
 mod pull;
 mod push;
 mod referrers;
+mod rows_auth;
+mod rows_pull;
+mod rows_push;
 mod tls;
 mod transport;

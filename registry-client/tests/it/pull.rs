@@ -12,7 +12,7 @@ use crate::common::fake::{Fake, Reply, manifest as served, usual};
 use crate::common::{NoSleep, builder, layer, manifest, noise, reference};
 
 #[tokio::test]
-async fn a_broken_transfer_goes_on_where_it_was() {
+async fn r035_a_broken_transfer_goes_on_where_it_was() {
     let blob = noise(300_000);
     let bytes = blob.clone();
     let fake = Fake::start(move |r, c| {
@@ -43,7 +43,7 @@ async fn a_broken_transfer_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn servers_without_ranges_are_read_again_from_the_start() {
+async fn r035_servers_without_ranges_are_read_again_from_the_start() {
     let blob = noise(200_000);
     for kind in ["ignored", "wrong", "refused"] {
         let fake = Fake::start(move |r, c| {
@@ -70,7 +70,7 @@ async fn servers_without_ranges_are_read_again_from_the_start() {
 }
 
 #[tokio::test]
-async fn wrong_bytes_are_tried_once_more_and_then_refused() {
+async fn r034_wrong_bytes_are_tried_once_more_and_then_refused() {
     let blob = noise(1000);
     for bad in [1, usize::MAX] {
         let fake = Fake::start(move |r, c| {
@@ -96,7 +96,7 @@ async fn wrong_bytes_are_tried_once_more_and_then_refused() {
 }
 
 #[tokio::test]
-async fn more_or_fewer_bytes_than_described_are_refused() {
+async fn r034_more_or_fewer_bytes_than_described_are_refused() {
     let blob = noise(1000);
     let digest = layer(&blob).digest;
     let fake = Fake::start(|_, _| None).await;
@@ -111,7 +111,7 @@ async fn more_or_fewer_bytes_than_described_are_refused() {
 }
 
 #[tokio::test]
-async fn redirects_get_the_range_but_not_the_credentials() {
+async fn r036_redirects_get_the_range_but_not_the_credentials() {
     let blob = noise(100_000);
     let store = Fake::start(|r, c| {
         let reply = usual(c, r);
@@ -151,7 +151,7 @@ async fn redirects_get_the_range_but_not_the_credentials() {
 }
 
 #[tokio::test]
-async fn a_redirect_back_does_not_bring_the_credentials_back() {
+async fn r036_a_redirect_back_does_not_bring_the_credentials_back() {
     let blob = noise(100);
     let home = Arc::new(Mutex::new(String::new()));
     let back = home.clone();
@@ -177,7 +177,7 @@ async fn a_redirect_back_does_not_bring_the_credentials_back() {
 }
 
 #[tokio::test]
-async fn retry_after_is_waited_for_and_a_long_one_is_told() {
+async fn r042_retry_after_is_waited_for_and_a_long_one_is_told() {
     let image = manifest(&layer(b"c"), &layer(b"l"));
     let fake = Fake::start(|r, c| (c.nth(r) == 1).then(|| Reply::new(429).header("retry-after", "7"))).await;
     fake.content().manifests.insert("1".into(), served(&image));
@@ -197,7 +197,7 @@ async fn retry_after_is_waited_for_and_a_long_one_is_told() {
 }
 
 #[tokio::test]
-async fn passing_failures_pass_and_lasting_ones_end() {
+async fn r043_passing_failures_pass_and_lasting_ones_end() {
     let image = manifest(&layer(b"c"), &layer(b"l"));
     let fake = Fake::start(|r, c| (c.nth(r) < 4).then(|| Reply::new(502))).await;
     fake.content().manifests.insert("1".into(), served(&image));
@@ -221,7 +221,7 @@ async fn passing_failures_pass_and_lasting_ones_end() {
 }
 
 #[tokio::test]
-async fn manifests_are_held_to_their_digest_and_size() {
+async fn r031_manifests_are_held_to_their_digest_and_size() {
     let image = manifest(&layer(b"c"), &layer(b"l"));
     let wanted = Digest::sha256_of(&image);
     // The header lies; the bytes decide.
@@ -251,7 +251,7 @@ async fn manifests_are_held_to_their_digest_and_size() {
 }
 
 #[tokio::test]
-async fn head_falls_back_to_get() {
+async fn r032_head_falls_back_to_get() {
     let image = manifest(&layer(b"c"), &layer(b"l"));
     for status in [200, 405] {
         let fake = Fake::start(move |r, _| (r.method == "HEAD").then(|| Reply::new(status))).await;
@@ -264,7 +264,7 @@ async fn head_falls_back_to_get() {
 }
 
 #[tokio::test]
-async fn embedded_data_is_checked_and_saves_the_request() {
+async fn r047_embedded_data_is_checked_and_saves_the_request() {
     let fake = Fake::start(|_, _| Some(Reply::new(500))).await;
     let mut descriptor = layer(b"{}");
     descriptor.data = Some("e30=".into());
@@ -279,7 +279,7 @@ async fn embedded_data_is_checked_and_saves_the_request() {
 }
 
 #[tokio::test]
-async fn an_encoded_blob_is_refused() {
+async fn r038_an_encoded_blob_is_refused() {
     let fake = Fake::start(|_, _| Some(Reply::new(200).header("content-encoding", "gzip").body("xx"))).await;
     let error =
         builder().build().pull_bytes(&reference(fake.address, "x:1"), &layer(b"xx")).await.unwrap_err();
@@ -287,14 +287,14 @@ async fn an_encoded_blob_is_refused() {
 }
 
 #[tokio::test]
-async fn a_long_error_body_is_cut() {
+async fn r049_a_long_error_body_is_cut() {
     let fake = Fake::start(|_, _| Some(Reply::new(400).body(vec![b'x'; 1 << 20]))).await;
     let error = builder().build().resolve(&reference(fake.address, "x:1")).await.unwrap_err();
     assert!(error.to_string().len() < 400 && error.to_string().contains("400: xxx"), "{error}");
 }
 
 #[tokio::test]
-async fn tags_of_all_pages_once_each() {
+async fn r093_tags_of_all_pages_once_each() {
     let fake = Fake::start(|r, _| {
         Some(match r.queries("last").first().map(String::as_str) {
             None => Reply::new(200)
@@ -328,7 +328,7 @@ async fn a_cancelled_client_does_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_silent_transfer_is_left_and_gone_on_with() {
+async fn r044_a_silent_transfer_is_left_and_gone_on_with() {
     let blob = noise(100_000);
     let fake = Fake::start(|r, c| {
         let reply = usual(c, r);

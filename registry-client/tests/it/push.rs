@@ -15,7 +15,7 @@ fn chunks(bytes: u64) -> PushOptions {
 }
 
 #[tokio::test]
-async fn a_blob_goes_as_one_put_with_its_length() {
+async fn r061_a_blob_goes_as_one_put_with_its_length() {
     let blob = noise(700_000);
     let fake = Fake::start(|r, c| {
         // A session address with a query that must survive.
@@ -43,7 +43,7 @@ async fn a_blob_goes_as_one_put_with_its_length() {
 }
 
 #[tokio::test]
-async fn what_is_there_is_not_sent_and_equal_pushes_take_turns() {
+async fn r081_what_is_there_is_not_sent_and_equal_pushes_take_turns() {
     let blob = noise(1000);
     let fake = Fake::start(|_, _| None).await;
     let image = reference(fake.address, "x:1");
@@ -60,7 +60,7 @@ async fn what_is_there_is_not_sent_and_equal_pushes_take_turns() {
 }
 
 #[tokio::test]
-async fn mounts_are_taken_refused_or_turned_into_uploads() {
+async fn r071_mounts_are_taken_refused_or_turned_into_uploads() {
     let blob = noise(1000);
     for (status, want) in
         [(201, Pushed::Mounted { from: "base".into() }), (202, Pushed::Uploaded), (403, Pushed::Uploaded)]
@@ -98,7 +98,7 @@ async fn mounts_are_taken_refused_or_turned_into_uploads() {
 }
 
 #[tokio::test]
-async fn a_put_that_breaks_is_repeated_in_a_new_session() {
+async fn r070_a_put_that_breaks_is_repeated_in_a_new_session() {
     let blob = noise(400_000);
     let fake = Fake::start_cutting(|_, _| None, |r, _| (r.is("PUT", "upload-1")).then_some(100_000)).await;
     let image = reference(fake.address, "x:1");
@@ -112,7 +112,7 @@ async fn a_put_that_breaks_is_repeated_in_a_new_session() {
 }
 
 #[tokio::test]
-async fn chunks_go_on_where_the_registry_says() {
+async fn r068_chunks_go_on_where_the_registry_says() {
     let blob = noise(1_000_000);
     let fake =
         Fake::start_cutting(|_, _| None, |r, c| (r.method == "PATCH" && c.nth(r) == 2).then_some(50_000))
@@ -129,7 +129,7 @@ async fn chunks_go_on_where_the_registry_says() {
 }
 
 #[tokio::test]
-async fn a_token_that_expires_in_the_middle_of_an_upload_is_renewed() {
+async fn r010_r011_a_token_that_expires_in_the_middle_of_an_upload_is_renewed() {
     let blob = noise(500_000);
     for options in [chunks(100_000), PushOptions::default()] {
         let tokens = Arc::new(AtomicUsize::new(0));
@@ -166,7 +166,7 @@ async fn a_token_that_expires_in_the_middle_of_an_upload_is_renewed() {
 }
 
 #[tokio::test]
-async fn registries_without_chunks_get_one_body() {
+async fn r069_registries_without_chunks_get_one_body() {
     let blob = noise(50_000);
     let fake = Fake::start(|r, _| (r.method == "PATCH").then(|| Reply::new(405))).await;
     let image = reference(fake.address, "x:1");
@@ -177,7 +177,7 @@ async fn registries_without_chunks_get_one_body() {
 }
 
 #[tokio::test]
-async fn the_least_chunk_size_is_kept() {
+async fn r065_the_least_chunk_size_is_kept() {
     let blob = noise(50_000);
     let fake =
         Fake::start(|r, c| (r.method == "POST").then(|| usual(c, r).header("oci-chunk-min-length", "30000")))
@@ -190,7 +190,7 @@ async fn the_least_chunk_size_is_kept() {
 }
 
 #[tokio::test]
-async fn stale_ranges_of_a_registry_are_not_believed() {
+async fn r066_stale_ranges_of_a_registry_are_not_believed() {
     let blob = noise(50_000);
     let fake = Fake::start(|r, c| {
         (r.method == "PATCH").then(|| {
@@ -209,7 +209,7 @@ async fn stale_ranges_of_a_registry_are_not_believed() {
 }
 
 #[tokio::test]
-async fn uploads_to_another_origin_carry_no_credentials() {
+async fn r062_uploads_to_another_origin_carry_no_credentials() {
     let blob = noise(1000);
     let store = Fake::start(|_, _| Some(Reply::new(201))).await;
     let there = store.address;
@@ -233,7 +233,7 @@ async fn uploads_to_another_origin_carry_no_credentials() {
 }
 
 #[tokio::test]
-async fn a_quota_is_told_at_once_and_the_session_given_up() {
+async fn r079_a_quota_is_told_at_once_and_the_session_given_up() {
     let blob = noise(1000);
     let fake = Fake::start(|r, _| {
         let body = r#"{"errors":[{"code":"DENIED","message":"quota exceeded"}]}"#;
@@ -265,7 +265,7 @@ async fn a_source_that_is_not_its_descriptor_is_refused() {
 }
 
 #[tokio::test]
-async fn a_cancelled_push_makes_the_registry_forget() {
+async fn r072_a_cancelled_push_makes_the_registry_forget() {
     let blob = noise(1000);
     let cancel = Cancel::new();
     let switch = cancel.clone();
@@ -288,7 +288,7 @@ async fn a_cancelled_push_makes_the_registry_forget() {
 }
 
 #[tokio::test]
-async fn a_manifest_waits_for_its_blobs_to_be_seen() {
+async fn r075_a_manifest_waits_for_its_blobs_to_be_seen() {
     let fake = Fake::start(|r, c| {
         let body = r#"{"errors":[{"code":"MANIFEST_BLOB_UNKNOWN","message":"not yet"}]}"#;
         (r.method == "PUT" && c.nth(r) == 1).then(|| Reply::new(404).body(body))
@@ -306,7 +306,7 @@ async fn a_manifest_waits_for_its_blobs_to_be_seen() {
 }
 
 #[tokio::test]
-async fn an_immutable_tag_is_fine_if_it_is_what_we_push() {
+async fn r080_an_immutable_tag_is_fine_if_it_is_what_we_push() {
     let bytes = manifest(&layer(b"c"), &layer(b"l"));
     let fake = Fake::start(|r, _| (r.method == "PUT").then(|| Reply::new(409))).await;
     fake.content().manifests.insert("1".into(), crate::common::fake::manifest(&bytes));
@@ -318,7 +318,7 @@ async fn an_immutable_tag_is_fine_if_it_is_what_we_push() {
 }
 
 #[tokio::test]
-async fn another_origin_cannot_ask_for_credentials() {
+async fn r062_another_origin_cannot_ask_for_credentials() {
     let blob = noise(1000);
     let evil = Fake::start(|r, c| {
         let ask = Reply::new(401).header("www-authenticate", "Basic realm=x");
@@ -364,7 +364,7 @@ async fn a_source_that_fails_is_the_callers_error() {
 }
 
 #[tokio::test]
-async fn bodies_that_never_get_through_become_chunks() {
+async fn r082_bodies_that_never_get_through_become_chunks() {
     let blob = noise(17 << 20);
     let fake = Fake::start_cutting(
         |_, _| None,
@@ -382,7 +382,7 @@ async fn bodies_that_never_get_through_become_chunks() {
 }
 
 #[tokio::test]
-async fn a_registry_that_loses_every_session_is_given_up() {
+async fn r068_a_registry_that_loses_every_session_is_given_up() {
     let blob = noise(30_000);
     let fake = Fake::start(|r, c| {
         // The first chunk of each session is taken, nothing after it.

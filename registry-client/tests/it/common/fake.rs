@@ -47,6 +47,8 @@ pub struct Reply {
     length: Option<usize>,
     /// Then keeps the connection open and silent.
     stall: bool,
+    /// Says no length, and ends by closing.
+    open_ended: bool,
 }
 
 impl Reply {
@@ -72,6 +74,11 @@ impl Reply {
     pub fn stall(mut self, bytes: usize) -> Self {
         self.stall = true;
         self.cut(bytes)
+    }
+
+    pub fn open_ended(mut self) -> Self {
+        self.open_ended = true;
+        self
     }
 
     pub fn length(mut self, bytes: usize) -> Self {
@@ -218,7 +225,7 @@ async fn write_reply(stream: &mut BufReader<TcpStream>, request: &Request, reply
         head += &format!("{name}: {value}\r\n");
     }
     let says_length = reply.headers.iter().any(|(n, _)| n == "content-length");
-    if !says_length && reply.status != 204 {
+    if !says_length && reply.status != 204 && !reply.open_ended {
         head += &format!("content-length: {}\r\n", reply.length.unwrap_or(reply.body.len()));
     }
     head += "\r\n";
@@ -231,7 +238,7 @@ async fn write_reply(stream: &mut BufReader<TcpStream>, request: &Request, reply
     if reply.stall {
         std::future::pending::<()>().await;
     }
-    (reply.cut.is_none() && reply.length.is_none()).then_some(())
+    (reply.cut.is_none() && reply.length.is_none() && !reply.open_ended).then_some(())
 }
 
 /// A registry keeps what came before a connection broke.

@@ -1,0 +1,241 @@
+//! The rest of R-001 to R-020: each row that has no test among those of `auth` and `credentials`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use cooper_registry_client::{Credential, ErrorKind, PushOptions, Pushed, Secret};
+
+use crate::common::fake::{Fake, Reply, Request, manifest as served, usual};
+use crate::common::{builder, layer, manifest, noise, reference};
+
+fn sample() -> Vec<u8> {
+    manifest(&layer(b"config"), &layer(b"layer"))
+}
+
+fn basic() -> Credential {
+    Credential::Basic { username: "ann".into(), password: Secret::new("hunter2") }
+}
+
+fn bearer(request: &Request, scope: &str) -> Reply {
+    let host = request.header("host").unwrap();
+    Reply::new(401).header(
+        "www-authenticate",
+        format!(r#"Bearer realm="http://{host}/token",service="s",scope="{scope}""#),
+    )
+}
+
+#[tokio::test]
+async fn r001_the_root_need_not_answer() {
+    for status in [403, 404, 500] {
+        let fake = Fake::start(move |r, _| (r.path == "/v2/").then(|| Reply::new(status))).await;
+        fake.content().manifests.insert("1".into(), served(&sample()));
+        builder().build().resolve(&reference(fake.address, "x:1")).await.unwrap();
+        assert!(fake.requests("GET", "/v2/").iter().all(|r| r.path != "/v2/"));
+    }
+}
+
+#[tokio::test]
+async fn r001_r016_a_401_without_a_challenge_asks_the_root_once() {
+    // As with GAR: only the root of the API says how to log in.
+    let fake = Fake::start(|r, _| {
+        if r.path == "/token" {
+            return Some(Reply::new(200).body(r#"{"token":"t"}"#));
+        }
+        if r.path == "/v2/" {
+            return Some(bearer(r, ""));
+        }
+        r.header("authorization").is_none().then(|| Reply::new(401))
+    })
+    .await;
+    for tag in ["1", "2"] {
+        fake.content().manifests.insert(tag.into(), served(&sample()));
+    }
+    let client = builder().build();
+    client.resolve(&reference(fake.address, "x:1")).await.unwrap();
+    client.resolve(&reference(fake.address, "x:2")).await.unwrap();
+    assert_eq!(fake.log().iter().filter(|r| r.path == "/v2/").count(), 1);
+    assert_eq!(fake.requests("GET", "/token")[0].queries("scope"), ["repository:x:pull"]);
+}
+
+#[tokio::test]
+async fn r016_a_password_is_tried_once_where_nothing_says_how() {
+    let fake = Fake::start(|r, _| {
+        (r.header("authorization") != Some("Basic YW5uOmh1bnRlcjI=")).then(|| Reply::new(401))
+    })
+    .await;
+    fake.content().manifests.insert("1".into(), served(&sample()));
+    let name = reference(fake.address, "x:1");
+    let client = builder().credential(&fake.address.to_string(), basic()).build();
+    client.resolve(&name).await.unwrap();
+    let error = builder().build().resolve(&name).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Auth);
+}
+
+#[tokio::test]
+async fn r002_r003_challenges_in_all_shapes_and_bearer_before_basic() {
+    let shapes = [
+        r#"Bearer realm="{}/token""#,
+        r"bearer realm={}/token",
+        r#"Negotiate, Basic realm="x", BEARER Realm = "{}/token" , service="a\"b,c""#,
+        r#"Basic realm="x", Bearer realm="{}/token", error="insufficient_scope""#,
+        r#"Bearer realm="{}/token",scope="repository:x:pull,push registry:catalog:*""#,
+    ];
+    for shape in shapes {
+        let fake = Fake::start(move |r, _| {
+            let home = format!("http://{}", r.header("host").unwrap());
+            if r.path == "/token" {
+                return Some(Reply::new(200).body(r#"{"token":"t"}"#));
+            }
+            let ask = Reply::new(401).header("www-authenticate", shape.replace("{}", &home));
+            (r.header("authorization") != Some("Bearer t")).then_some(ask)
+        })
+        .await;
+        fake.content().manifests.insert("1".into(), served(&sample()));
+        let client = builder().credential(&fake.address.to_string(), basic()).build();
+        client.resolve(&reference(fake.address, "x:1")).await.expect(shape);
+    }
+    for shape in ["Digest realm=x", "Bearer", r#"Bearer realm="""#, "Bearer realm=\"file:///etc/passwd\""] {
+        let fake = Fake::start(move |_, _| Some(Reply::new(401).header("www-authenticate", shape))).await;
+        let error = builder().build().resolve(&reference(fake.address, "x:1")).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Auth, "{shape}");
+    }
+    // Two headers.
+    let fake = Fake::start(|r, _| {
+        let host = r.header("host").unwrap();
+        if r.path == "/token" {
+            return Some(Reply::new(200).body(r#"{"token":"t"}"#));
+        }
+        let ask = Reply::new(401)
+            .header("www-authenticate", "Basic realm=x")
+            .header("www-authenticate", format!("Bearer realm=\"http://{host}/token\""));
+        r.header("authorization").is_none().then_some(ask)
+    })
+    .await;
+    fake.content().manifests.insert("1".into(), served(&sample()));
+    builder().build().resolve(&reference(fake.address, "x:1")).await.unwrap();
+}
+
+#[tokio::test]
+async fn r004_a_stored_credential_that_is_refused_is_told_even_for_a_public_image() {
+    let fake = Fake::start(|r, _| {
+        if r.path == "/token" {
+            let stale = r.header("authorization").is_some();
+            return Some(if stale { Reply::new(401) } else { Reply::new(200).body(r#"{"token":"t"}"#) });
+        }
+        r.header("authorization").is_none().then(|| bearer(r, "repository:x:pull"))
+    })
+    .await;
+    fake.content().manifests.insert("1".into(), served(&sample()));
+    let name = reference(fake.address, "x:1");
+    builder().build().resolve(&name).await.unwrap();
+    let client = builder().credential(&fake.address.to_string(), basic()).build();
+    let error = client.resolve(&name).await.unwrap_err();
+    assert!(error.to_string().contains("refused the stored credentials"), "{error}");
+}
+
+#[tokio::test]
+async fn r005_r006_a_mount_asks_for_both_and_does_without() {
+    // The service gives no token that is good for two repositories.
+    let fake = Fake::start(|r, c| {
+        if r.path == "/token" {
+            let scopes = r.queries("scope");
+            return Some(if scopes.len() > 1 {
+                Reply::new(403)
+            } else {
+                Reply::new(200).body(r#"{"token":"one"}"#)
+            });
+        }
+        let mount = !r.queries("mount").is_empty();
+        if r.header("authorization").is_none() || mount {
+            return Some(bearer(r, "repository:app:pull,push"));
+        }
+        Some(usual(c, r))
+    })
+    .await;
+    let blob = noise(1000);
+    let options = PushOptions { mount_from: vec!["base".into()], ..PushOptions::default() };
+    let client = builder().credential(&fake.address.to_string(), basic()).build();
+    let name = reference(fake.address, "app:1");
+    let pushed = client.push_blob(&name, &layer(&blob), &Bytes::from(blob.clone()), &options).await.unwrap();
+    assert_eq!(pushed, Pushed::Uploaded);
+    let asked: Vec<_> = fake.requests("GET", "/token").iter().map(|r| r.queries("scope")).collect();
+    assert!(
+        asked.contains(&vec!["repository:app:pull,push".into(), "repository:base:pull".into()]),
+        "{asked:?}"
+    );
+}
+
+#[tokio::test]
+async fn r008_token_answers_of_all_kinds() {
+    let table = [
+        (r#"{"token":"a"}"#, true),
+        (r#"{"access_token":"a"}"#, true),
+        (r#"{"token":"a","access_token":"b","expires_in":"300","issued_at":"yesterday"}"#, true),
+        (r#"{"token":"a","expires_in":-1}"#, true),
+        (r#"{"token":"a","expires_in":1000000000000000000}"#, true),
+        (r#"{"token":"a b"}"#, false),
+        (r#"{"token":"a\r\nx-evil: 1"}"#, false),
+        (r#"{"token":"é"}"#, false),
+        (r#"{"token":""}"#, false),
+        ("{}", false),
+        ("not json", false),
+    ];
+    for (answer, good) in table {
+        let fake = Fake::start(move |r, _| {
+            if r.path == "/token" {
+                return Some(Reply::new(200).body(answer));
+            }
+            r.header("authorization").is_none().then(|| bearer(r, "repository:x:pull"))
+        })
+        .await;
+        fake.content().manifests.insert("1".into(), served(&sample()));
+        let result = builder().build().resolve(&reference(fake.address, "x:1")).await;
+        assert_eq!(result.is_ok(), good, "{answer}");
+        assert!(fake.log().iter().all(|r| r.header("x-evil").is_none()));
+    }
+}
+
+#[tokio::test]
+async fn r015_a_registry_token_is_used_as_it_is() {
+    for good in [true, false] {
+        let fake = Fake::start(move |r, _| {
+            let right = r.header("authorization") == Some("Bearer as-it-is");
+            (!good || !right).then(|| bearer(r, "repository:x:pull"))
+        })
+        .await;
+        fake.content().manifests.insert("1".into(), served(&sample()));
+        let token = Credential::RegistryToken(Secret::new("as-it-is"));
+        let client = builder().credential(&fake.address.to_string(), token).build();
+        let result = client.resolve(&reference(fake.address, "x:1")).await;
+        assert_eq!(result.is_ok(), good);
+        assert!(fake.requests("", "/token").is_empty(), "it is never traded");
+        if let Err(error) = result {
+            assert_eq!(error.kind(), ErrorKind::Auth);
+        }
+    }
+}
+
+#[tokio::test]
+async fn r018_credentials_do_not_cross_a_network_in_clear() {
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = seen.clone();
+    let fake = Fake::start(move |r, _| {
+        if r.header("authorization").is_some() {
+            count.fetch_add(1, Ordering::SeqCst);
+            return None;
+        }
+        Some(Reply::new(401).header("www-authenticate", "Basic realm=x"))
+    })
+    .await;
+    fake.content().manifests.insert("1".into(), served(&sample()));
+    // This machine, by a name that is not a loopback address.
+    let host = format!("0.0.0.0:{}", fake.address.port());
+    let name = reference(&host, "x:1");
+    let client = || builder().insecure(host.clone()).credential(&host, basic());
+    let error = client().build().resolve(&name).await.unwrap_err();
+    assert!(error.to_string().contains("plain http"), "{error}");
+    assert_eq!(seen.load(Ordering::SeqCst), 0);
+    client().allow_plaintext_credentials(true).build().resolve(&name).await.unwrap();
+    assert_eq!(seen.load(Ordering::SeqCst), 1);
+}
