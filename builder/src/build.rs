@@ -52,6 +52,10 @@ impl Session {
         cancel: CancelToken,
     ) -> Result<BuildOutcome, BuildError> {
         let outputs = export::check(&request)?;
+        let insecure = export::insecure_registries(&outputs);
+        if !insecure.is_empty() {
+            self.0.push_insecurely(insecure);
+        }
         // Held until the end: the files of a context that is no directory of the client.
         let main = main_context::prepare(&self.0, request, &events, &cancel).await?;
         let request = main.request.clone();

@@ -208,7 +208,7 @@ async fn send(
     let (growing, writer) = Growing::new(reading, HashingWriter::new(file));
     let (told, digest) = oneshot::channel();
     let upload = name.map(|name| {
-        let (client, stream) = (session.client().clone(), growing.stream(0));
+        let (client, stream) = (session.push_client(&name), growing.stream(0));
         let repository = name.name();
         let work =
             async move { client.push_unfinished(&name, stream, async { digest.await.ok() }).await.is_ok() };

@@ -37,8 +37,12 @@ pub struct ImageSummary {
     pub size_bytes: u64,
 }
 
-/// Puts a bundle into the store under its names.
-pub async fn keep(session: &Arc<Inner>, bundle: &Bundle, names: &[Reference]) -> Result<(), BuildError> {
+/// Puts a bundle into the store under the names that `names` gives for the digest that it has there.
+pub async fn keep(
+    session: &Arc<Inner>,
+    bundle: &Bundle,
+    names: &dyn Fn(&Digest) -> Vec<Reference>,
+) -> Result<(), BuildError> {
     let mut blobs = Vec::new();
     let mut descriptors = Vec::new();
     for image in &bundle.images {
@@ -59,7 +63,7 @@ pub async fn keep(session: &Arc<Inner>, bundle: &Bundle, names: &[Reference]) ->
         blobs.push(bytes);
         descriptor
     };
-    let (session, names) = (session.clone(), names.to_vec());
+    let (session, names) = (session.clone(), names(&target.digest));
     task::blocking("store image", move || {
         let store = &session.store;
         let mut stale = Vec::new();

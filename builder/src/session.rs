@@ -1,8 +1,9 @@
 //! A session: one open store and the clients that go with it. Everything that the command line does starts here.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use cooper_oci::Reference;
 use cooper_registry_client::Client;
 use cooper_snapshotter::Store;
 use cooper_sys::process;
@@ -38,6 +39,8 @@ pub struct Inner {
     client: OnceLock<Client>,
     registries: RegistryOptions,
     watch: OnceLock<Arc<Watch>>,
+    /// Registries that pushes may reach insecurely, and the client for that.
+    lenient: Mutex<Option<(Vec<String>, Client)>>,
     /// Downloads.
     pub http: Http,
     /// Threads for compression.
@@ -90,6 +93,7 @@ impl Session {
             client: OnceLock::new(),
             registries: options.registries.clone(),
             watch: OnceLock::new(),
+            lenient: Mutex::default(),
             http: Http::default(),
             forms: Forms::default(),
             threads,
@@ -126,9 +130,32 @@ impl Inner {
 
     /// The registry client, made at first use: an all-cached build never needs it.
     pub fn client(&self) -> &Client {
-        self.client.get_or_init(|| {
-            let client = self.registries.client();
-            self.watch.get().map_or_else(|| client.clone(), |watch| client.with_observer(watch.observer()))
-        })
+        self.client.get_or_init(|| self.watched(self.registries.client()))
+    }
+
+    /// From now on, pushes to these registries may go in plain HTTP and past any certificate. What is pulled from them
+    /// may not.
+    pub fn push_insecurely(&self, registries: Vec<String>) {
+        let mut options = self.registries.clone();
+        options.plain_http.extend(registries.iter().cloned());
+        options.skip_verify.extend(registries.iter().cloned());
+        let lenient = (registries, self.watched(options.client()));
+        *self.lenient.lock().unwrap_or_else(PoisonError::into_inner) = Some(lenient);
+    }
+
+    /// The client for pushes to a name.
+    pub fn push_client(&self, name: &Reference) -> Client {
+        let lenient = self.lenient.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*lenient {
+            Some((registries, client)) if registries.contains(&name.registry) => client.clone(),
+            _ => self.client().clone(),
+        }
+    }
+
+    fn watched(&self, client: Client) -> Client {
+        match self.watch.get() {
+            Some(watch) => client.with_observer(watch.observer()),
+            None => client,
+        }
     }
 }

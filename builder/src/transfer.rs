@@ -41,7 +41,8 @@ pub async fn fetch_all(
     Ok(())
 }
 
-/// Sends a bundle under each of its names: blobs first and in parallel, then configs, manifests, the index, the tag.
+/// Sends a bundle under each of its names: blobs first and in parallel, then configs, manifests, the index, the tag. A
+/// name without a tag gets the manifest by its digest.
 pub async fn push_bundle(
     session: &Arc<Inner>,
     bundle: &Bundle,
@@ -54,9 +55,10 @@ pub async fn push_bundle(
         }
         if let Some(index) = &bundle.index_bytes {
             let media_type = &bundle.descriptor.media_type;
+            let to = place(name, &bundle.descriptor.digest);
             session
-                .client()
-                .push_manifest(name, media_type, index.clone())
+                .push_client(name)
+                .push_manifest(&to, media_type, index.clone())
                 .await
                 .map_err(|e| refused(name, e))?;
         }
@@ -74,9 +76,16 @@ pub fn remote(what: String, name: &Reference, e: cooper_registry_client::Error) 
         ErrorKind::Auth => {
             BuildError::new(Kind::Remote, what).hint(format!("`cooper login {}`", name.registry))
         }
+        ErrorKind::NotFound => BuildError::new(Kind::Absent, what),
+        ErrorKind::Config => BuildError::new(Kind::Config, what),
         _ => BuildError::new(Kind::Remote, what),
     };
     error.caused_by(e)
+}
+
+/// Where a manifest goes: to the name's tag, or to its own digest.
+fn place(name: &Reference, digest: &Digest) -> Reference {
+    if name.tag.is_some() { name.clone() } else { name.with_digest(digest.clone()) }
 }
 
 async fn push_image(
@@ -86,15 +95,15 @@ async fn push_image(
     below_index: bool,
 ) -> Result<(), BuildError> {
     push_blobs(session, image, name).await?;
-    let client = session.client();
+    let client = session.push_client(name);
     let config = &image.manifest.config;
     let config_bytes = bytes::Bytes::from(image.config_bytes.clone());
     client
         .push_blob(name, config, &config_bytes, &PushOptions::default())
         .await
         .map_err(|e| refused(name, e))?;
-    let digest = below_index.then(|| image.descriptor.digest.clone());
-    let to = Reference { tag: name.tag.clone().filter(|_| !below_index), digest, ..name.clone() };
+    let untagged = Reference { tag: None, ..name.clone() };
+    let to = place(if below_index { &untagged } else { name }, &image.descriptor.digest);
     let media_type = &image.descriptor.media_type;
     client
         .push_manifest(&to, media_type, image.manifest_bytes.clone())
@@ -128,7 +137,7 @@ async fn push_layer(
     if forms::uploaded(session, &descriptor.digest, name).await? {
         return Ok(());
     }
-    let client = session.client();
+    let client = session.push_client(name);
     if client.blob_exists(name, &descriptor.digest).await.map_err(failed)? {
         return Ok(());
     }

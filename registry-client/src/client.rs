@@ -135,7 +135,7 @@ impl ClientBuilder {
     }
 
     /// Uses plain HTTP for a registry (`host[:port]`). Loopback addresses need this not: they are asked whether
-    /// they speak TLS.
+    /// they speak TLS. So is a registry that is listed here and in [`ClientBuilder::skip_verify`].
     pub fn insecure(mut self, registry: impl Into<String>) -> Self {
         self.insecure.push(registry.into());
         self

@@ -50,15 +50,17 @@ impl Client {
         let inner = &self.inner;
         let socket = inner.sockets.get(&place.host);
         let loopback = names_loopback(&place.host);
+        let plain_http = inner.insecure.contains(&place.host);
+        let any_certificate = inner.unverified.contains(&place.host);
         let plain = match place.scheme {
             _ if socket.is_some() => true,
             Some(scheme) => scheme == "http",
-            None if inner.insecure.contains(&place.host) => true,
-            None if loopback || place.insecure => !self.greets(&place.host).await,
+            None if plain_http && !any_certificate => true,
+            None if loopback || place.insecure || plain_http => !self.greets(&place.host).await,
             None => false,
         };
         place.trust.skip_verify |= place.insecure && !plain;
-        place.trust.skip_verify |= inner.unverified.contains(&place.host);
+        place.trust.skip_verify |= any_certificate;
         let endpoint = Endpoint::new(&place, plain, socket.is_some())?;
         if place.trust != Trust::default() || socket.is_some() {
             inner.transport.adopt(&endpoint.origin(), &place.trust, socket.map(PathBuf::as_path));

@@ -38,7 +38,7 @@ pub struct RegistryOptions {
     pub plain_http: Vec<String>,
     /// Send credentials to those, for anybody on the way to read.
     pub plaintext_credentials: bool,
-    /// Registries of which any certificate is taken.
+    /// Registries of which any certificate is taken; those in both lists may speak plain HTTP or TLS.
     pub skip_verify: Vec<String>,
 }
 

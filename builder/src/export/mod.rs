@@ -4,6 +4,7 @@ mod archive;
 mod clamp;
 mod engine;
 mod files;
+mod push;
 
 pub(crate) use archive::replace_file;
 
@@ -22,11 +23,13 @@ use crate::request::{BuildOutcome, BuildRequest, Output, OutputKind};
 use crate::session::Inner;
 use crate::{images, task, transfer};
 use archive::Form;
+use push::Naming;
 
 /// An output whose settings were checked before the build began.
 pub struct Checked {
     output: Output,
     names: Vec<Reference>,
+    naming: Naming,
     format: LayerFormat,
     annotations: Vec<(String, String)>,
     as_directory: bool,
@@ -58,6 +61,12 @@ impl Checked {
     }
 }
 
+/// Registries that outputs name as insecure.
+pub fn insecure_registries(outputs: &[Checked]) -> Vec<String> {
+    let insecure = outputs.iter().filter(|o| o.naming.insecure);
+    insecure.flat_map(|o| o.names.iter().map(|name| name.registry.clone())).collect()
+}
+
 /// The form in which layers will be wanted, so that one can be made as soon as its layer is; `None` if none has to be.
 pub fn early_form(outputs: &[Checked]) -> Option<(LayerFormat, Purpose)> {
     let wants = |o: &&Checked| (o.pushes() || o.output.kind == OutputKind::Oci) && !o.rewrite_timestamp;
@@ -71,31 +80,10 @@ pub fn early_form(outputs: &[Checked]) -> Option<(LayerFormat, Purpose)> {
 
 /// Checks all outputs: nobody wants to learn after ten minutes that a name was misspelt.
 pub fn check(request: &BuildRequest) -> Result<Vec<Checked>, BuildError> {
-    let mut tags = Vec::new();
-    for tag in &request.tags {
-        tags.push(reference(tag)?);
-    }
-    default_outputs(request).into_iter().map(|output| check_one(output, &tags)).collect()
+    default_outputs(request).into_iter().map(|output| check_one(output, &request.tags)).collect()
 }
 
-fn reference(name: &str) -> Result<Reference, BuildError> {
-    let reference: Reference =
-        name.parse().map_err(|e| BuildError::user(format!("invalid tag \"{name}\": {e}")))?;
-    if reference.digest.is_some() {
-        return Err(BuildError::user(format!("invalid tag \"{name}\": a tag cannot have a digest")));
-    }
-    let tag = reference.tag_or_latest().unwrap_or("latest").to_string();
-    Ok(reference.with_tag(tag))
-}
-
-fn check_one(output: Output, tags: &[Reference]) -> Result<Checked, BuildError> {
-    let mut names = tags.to_vec();
-    for name in &output.names {
-        let name = reference(name)?;
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+fn check_one(output: Output, tags: &[String]) -> Result<Checked, BuildError> {
     let kind = output.kind;
     let image_like =
         matches!(kind, OutputKind::Image | OutputKind::Registry | OutputKind::Oci | OutputKind::Docker);
@@ -104,6 +92,7 @@ fn check_one(output: Output, tags: &[Reference]) -> Result<Checked, BuildError> 
         OutputKind::Docker => LayerFormat { force: false, ..LayerFormat::STORE },
         _ => LayerFormat::GZIP,
     };
+    let mut naming = Naming::default();
     let mut annotations = Vec::new();
     let mut as_directory = false;
     let mut rewrite_timestamp = false;
@@ -142,9 +131,11 @@ fn check_one(output: Output, tags: &[Reference]) -> Result<Checked, BuildError> 
             _ if image_like && key.starts_with("annotation.") => {
                 annotations.push((key["annotation.".len()..].to_string(), value.clone()));
             }
+            "push-by-digest" | "name-canonical" | "registry.insecure" if naming.take(kind, key, flag()?) => {}
             _ => return Err(BuildError::user(format!("--output: {key} is not supported for this type"))),
         }
     }
+    let names = naming.names(tags, &output)?;
     if kind == OutputKind::Registry && names.is_empty() {
         return Err(BuildError::user("tag is needed when pushing to registry").hint("give one with -t"));
     }
@@ -154,7 +145,16 @@ fn check_one(output: Output, tags: &[Reference]) -> Result<Checked, BuildError> 
     if as_directory && output.dest.is_none() {
         return Err(BuildError::user("dest is required when tar=false"));
     }
-    Ok(Checked { output, names, format, annotations, as_directory, rewrite_timestamp, platform_split })
+    Ok(Checked {
+        output,
+        names,
+        naming,
+        format,
+        annotations,
+        as_directory,
+        rewrite_timestamp,
+        platform_split,
+    })
 }
 
 /// Runs all outputs.
@@ -177,9 +177,9 @@ pub async fn run(
             if output.rewrite_timestamp { Some(clamp::clamp(session, built, events).await?) } else { None };
         let built = rewritten.as_deref().unwrap_or(built);
         if let Some(descriptor) = run_one(session, output, built, as_index, events).await? {
+            outcome.names = output.naming.told(&output.names, &descriptor.digest);
             outcome.descriptor = Some(descriptor);
             outcome.config_digest = config_digest(built)?;
-            outcome.names = output.names.iter().map(ToString::to_string).collect();
         }
     }
     Ok(outcome)
@@ -219,7 +219,7 @@ async fn run_one(
     let bundle = bundle(session, built, as_index, &checked.format, &purpose, &checked.annotations).await?;
     match kind {
         OutputKind::Image => {
-            images::keep(session, &bundle, &checked.names).await?;
+            images::keep(session, &bundle, &|digest| checked.naming.kept(&checked.names, digest)).await?;
             if checked.pushes() {
                 let format = checked.pushed_format();
                 let purpose = Purpose::Send(checked.names.first().cloned());
