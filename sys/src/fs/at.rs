@@ -199,6 +199,13 @@ pub fn utimens_at(dir: impl AsFd, name: impl AsRef<OsStr>, mtime: Timestamp) -> 
     rustix::fs::utimensat(dir, name, &times, AtFlags::SYMLINK_NOFOLLOW).at("set times", name)
 }
 
+/// Sets mtime, and atime to the same, of a file that is open for reading or writing.
+pub fn utimens_fd(file: impl AsFd, mtime: Timestamp) -> Result<()> {
+    let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1.into() };
+    let times = Timestamps { last_access: time, last_modification: time };
+    rustix::fs::futimens(file, &times).at("set times", "")
+}
+
 /// The path under `/proc` that leads to an open file, for calls that have no form with a descriptor.
 pub fn proc_fd_path(fd: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))

@@ -16,9 +16,9 @@ mod xattr;
 pub use at::{
     Timestamp, chmod_at, chmod_fd, chown_at, chown_fd, create_file_at, link_at, link_fd_at, mkdir_at,
     mkfifo_at, mknod_at, open_at, proc_fd_path, readlink_at, readlink_fd, rename_at, rename_noreplace_at,
-    rmdir_at, symlink_at, unlink_at, utimens_at,
+    rmdir_at, symlink_at, unlink_at, utimens_at, utimens_fd,
 };
-pub use copy::{copy_file, reflink, set_size};
+pub use copy::{Copier, copy_file, reflink, set_size};
 pub use dir::{DirEntry, read_dir, read_dir_sorted};
 pub use open::{create_all_in_root, mkdir_all_in_root, open_dir, open_in_root, open_path, resolve_in_root};
 pub use remove::{remove_tree, remove_tree_at};

@@ -1,12 +1,13 @@
 //! Extended attributes, on files of every kind, never following a link.
 //!
-//! The kernel has no `*at` form in the versions that Cooper supports, and refuses `O_PATH` descriptors; both are reached
-//! through `/proc/self/fd`.
+//! Linux 6.13 has calls that take a directory and a name. Before it, and for what they do not cover, names and `O_PATH`
+//! descriptors are reached through `/proc/self/fd`, which costs a path walk through three more directories.
 
-use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
@@ -21,8 +22,15 @@ type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// All extended attributes of `name` in `dir`, sorted by name. Filesystems without any give none.
 pub fn list_xattrs_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<Xattrs> {
-    let path = path_at("list xattrs", dir.as_fd(), name.as_ref())?;
-    let names = grow(|buffer| rustix::fs::llistxattr(&path, buffer));
+    let path = || path_at("list xattrs", dir.as_fd(), name.as_ref());
+    let names = match names_at(dir.as_fd(), name.as_ref()) {
+        Some(names) => names,
+        None => path().map(|path| grow(|buffer| rustix::fs::llistxattr(&path, buffer)))?,
+    };
+    if names.as_ref().is_ok_and(Vec::is_empty) {
+        return Ok(Vec::new());
+    }
+    let path = path()?;
     collect(name.as_ref(), names, |key| {
         grow(|buffer| rustix::fs::lgetxattr(&path, OsStr::from_bytes(key), buffer))
     })
@@ -31,7 +39,10 @@ pub fn list_xattrs_at(dir: impl AsFd, name: impl AsRef<OsStr>) -> Result<Xattrs>
 /// All extended attributes of an open file (also `O_PATH`), sorted by name.
 pub fn list_xattrs_fd(file: impl AsFd) -> Result<Xattrs> {
     let path = proc_fd_path(file.as_fd());
-    let names = grow(|buffer| rustix::fs::listxattr(&path, buffer));
+    let names = match names_at(file.as_fd(), OsStr::new("")) {
+        Some(names) => names,
+        None => grow(|buffer| rustix::fs::listxattr(&path, buffer)),
+    };
     collect(OsStr::new(""), names, |key| {
         grow(|buffer| rustix::fs::getxattr(&path, OsStr::from_bytes(key), buffer))
     })
@@ -76,6 +87,44 @@ pub fn remove_xattr_at(dir: impl AsFd, name: impl AsRef<OsStr>, key: impl AsRef<
     match rustix::fs::lremovexattr(path, key.as_ref()) {
         Ok(()) | Err(Errno::NODATA) => Ok(()),
         Err(e) => Err(Error::at("remove xattr", name.as_ref(), e)),
+    }
+}
+
+/// Names of the attributes of `name` in `dir`, or of `dir` itself if `name` is empty, by `listxattrat`; `None` if the
+/// kernel does not have it or will not let us.
+fn names_at(dir: BorrowedFd<'_>, name: &OsStr) -> Option<rustix::io::Result<Vec<u8>>> {
+    static MISSING: AtomicBool = AtomicBool::new(false);
+    // The number is the same on every architecture that Cooper knows.
+    const SYS_LISTXATTRAT: libc::c_long = 465;
+    let plain = name.is_empty() || name == "." || is_name(name);
+    if !plain || MISSING.load(Ordering::Relaxed) {
+        return None;
+    }
+    let name = CString::new(name.as_bytes()).ok()?;
+    let flags = libc::AT_SYMLINK_NOFOLLOW | if name.is_empty() { libc::AT_EMPTY_PATH } else { 0 };
+    let names = grow(|buffer| {
+        // SAFETY: `name` is a valid C string and `buffer` a writable buffer of the length given; both outlive the call.
+        let result = unsafe {
+            libc::syscall(
+                SYS_LISTXATTRAT,
+                dir.as_raw_fd(),
+                name.as_ptr(),
+                flags,
+                buffer.as_mut_ptr(),
+                buffer.len(),
+            )
+        };
+        usize::try_from(result).map_err(|_| {
+            let errno = std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO);
+            Errno::from_raw_os_error(errno)
+        })
+    });
+    match names {
+        Err(Errno::NOSYS | Errno::PERM) => {
+            MISSING.store(true, Ordering::Relaxed);
+            None
+        }
+        names => Some(names),
     }
 }
 
