@@ -71,6 +71,14 @@ impl Active {
         self.root.as_fd()
     }
 
+    /// The upper directory of the overlay, if there is one: what the step makes is really made in it. A directory that
+    /// is new in the tree may be filled here, which spares the way through the overlay, until somebody looks into it by
+    /// way of [`root`](Self::root).
+    pub fn upper(&self) -> Result<Option<OwnedFd>> {
+        let upper = || Ok(fs::open_dir(&self.scratch.path.join("fs"))?);
+        self.mount.as_ref().map(|_| upper()).transpose()
+    }
+
     /// The layers below.
     pub fn chain(&self) -> &Chain {
         &self.chain

@@ -6,10 +6,9 @@
 //! time, so that memory stays bounded.
 
 use std::ffi::OsStr;
-use std::io::Read as _;
-use std::os::fd::AsFd;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use cooper_frontend::graph::SourceKind;
 use cooper_sys::fs::{self, FileKind, OFlags, Stat};
@@ -24,6 +23,8 @@ use super::xattrs;
 const VERSION: &[u8] = b"cooper copy content 1\n";
 /// Records held back until their contents are known.
 const BATCH: usize = 2048;
+/// What is read of a file at once.
+const BUFFER_BYTES: usize = 128 << 10;
 
 /// What a selection holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,16 +37,16 @@ pub struct ContentDigest {
 
 /// Digest of a selection.
 pub fn digest(selection: &Selection) -> Result<[u8; 32], CopyError> {
-    Ok(examine(selection, false)?.digest)
+    Ok(examine(selection, 0)?.digest)
 }
 
 /// The files of a selection with short digests, to explain a cache miss.
 pub fn named_inputs(selection: &Selection) -> Result<Vec<(String, String)>, CopyError> {
-    Ok(examine(selection, true)?.inputs)
+    Ok(examine(selection, usize::MAX)?.inputs)
 }
 
-/// Both at once. `with_inputs` false leaves the names out.
-pub fn examine(selection: &Selection, with_inputs: bool) -> Result<ContentDigest, CopyError> {
+/// Both at once, with at most so many of the names.
+pub fn examine(selection: &Selection, most_names: usize) -> Result<ContentDigest, CopyError> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(VERSION);
     let (tree, matches, rules) = match &selection.content {
@@ -56,12 +57,12 @@ pub fn examine(selection: &Selection, with_inputs: bool) -> Result<ContentDigest
             hasher.update(&file.mode.to_le_bytes());
             hasher.update(content.as_bytes());
             let value = format!("{:04o} {}", file.mode, short(content.as_bytes()));
-            let inputs = if with_inputs { vec![(file.name.clone(), value)] } else { Vec::new() };
+            let inputs = if most_names > 0 { vec![(file.name.clone(), value)] } else { Vec::new() };
             return Ok(ContentDigest { digest: *hasher.finalize().as_bytes(), inputs });
         }
         Content::Files { tree, matches, rules } => (tree, matches, rules),
     };
-    let mut inputs = with_inputs.then(Vec::new);
+    let mut inputs = Vec::new();
     if let Kind::Files(files) = &tree.0 {
         for found in matches {
             field(&mut hasher, b"match");
@@ -72,14 +73,15 @@ pub fn examine(selection: &Selection, with_inputs: bool) -> Result<ContentDigest
                 fixed_mode: matches!(selection.kind, SourceKind::Http { .. }).then_some(0o600),
                 named: &found.named,
                 hasher: &mut hasher,
-                inputs: inputs.as_mut(),
+                inputs: &mut inputs,
+                most_names,
                 waiting: Vec::new(),
             };
             walk(files, &found.path, rules, &mut records)?;
             records.flush()?;
         }
     }
-    Ok(ContentDigest { digest: *hasher.finalize().as_bytes(), inputs: inputs.unwrap_or_default() })
+    Ok(ContentDigest { digest: *hasher.finalize().as_bytes(), inputs })
 }
 
 /// First characters of a digest.
@@ -109,7 +111,8 @@ struct Records<'r> {
     fixed_mode: Option<u32>,
     named: &'r [u8],
     hasher: &'r mut blake3::Hasher,
-    inputs: Option<&'r mut Vec<(String, String)>>,
+    inputs: &'r mut Vec<(String, String)>,
+    most_names: usize,
     waiting: Vec<Record>,
 }
 
@@ -179,8 +182,8 @@ impl Records<'_> {
             if let Some(content) = &record.content {
                 self.hasher.update(content);
             }
-            if let Some(inputs) = &mut self.inputs {
-                inputs.push((name_of(self.named, &record.relative), describe(&record)));
+            if self.inputs.len() < self.most_names {
+                self.inputs.push((name_of(self.named, &record.relative), describe(&record)));
             }
         }
         Ok(())
@@ -229,42 +232,31 @@ fn describe(record: &Record) -> String {
 
 /// Reads all regular files among `records` whose content is not known.
 fn read_contents(files: &Files, records: &mut [Record]) -> Result<(), CopyError> {
-    let mut unknown: Vec<&mut Record> =
+    let unknown: Vec<&mut Record> =
         records.iter_mut().filter(|record| record.stat.is_file() && record.content.is_none()).collect();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8).min(unknown.len());
-    if threads <= 1 {
-        for record in unknown {
-            record.content = Some(read_content(files, &record.path, &record.stat)?);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    // Starting a thread costs as much as reading a few small files.
+    let helpers = (unknown.len() / 16).min(threads.saturating_sub(1));
+    let queue = Mutex::new(unknown.into_iter());
+    let work = || {
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some(record) = next else { return Ok(()) };
+            record.content = Some(read_content(files, &record.path, &record.stat, &mut buffer)?);
         }
-        return Ok(());
-    }
-    let next = AtomicUsize::new(0);
-    let results = std::thread::scope(|scope| {
-        let work = || {
-            let mut done = Vec::new();
-            while let Some(record) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
-                done.push((record.path.clone(), read_content(files, &record.path, &record.stat)));
-            }
-            done
-        };
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect::<Vec<_>>()
-    });
-    let mut contents = std::collections::HashMap::new();
-    for (path, result) in results {
-        contents.insert(path, result?);
-    }
-    for record in &mut unknown {
-        record.content = contents.remove(&record.path);
-        if record.content.is_none() {
-            return Err(CopyError::Changed { path: super::error::rooted(&record.path) });
-        }
-    }
-    Ok(())
+    };
+    std::thread::scope(|scope| {
+        let helpers: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        // A thread that panicked has left a file unread, which the caller must not take for read.
+        let lost = || CopyError::Changed { path: "/".into() };
+        helpers.into_iter().fold(own, |all, helper| all.and(helper.join().unwrap_or_else(|_| Err(lost()))))
+    })
 }
 
 /// Reads one file whose attributes were `stat`.
-fn read_content(files: &Files, path: &[u8], stat: &Stat) -> Result<[u8; 32], CopyError> {
+fn read_content(files: &Files, path: &[u8], stat: &Stat, buffer: &mut [u8]) -> Result<[u8; 32], CopyError> {
     let changed = || CopyError::Changed { path: super::error::rooted(path) };
     let file = fs::open_in_root(files.root(), OsStr::from_bytes(path), OFlags::RDONLY | OFlags::NOFOLLOW, 0)
         .doing("open", path)?;
@@ -272,7 +264,8 @@ fn read_content(files: &Files, path: &[u8], stat: &Stat) -> Result<[u8; 32], Cop
     if !before.is_file() || (before.dev, before.ino) != (stat.dev, stat.ino) {
         return Err(changed());
     }
-    let digest = hash_reader(file.as_fd())
+    let mut file = std::fs::File::from(file);
+    let digest = hash_reader(&mut file, before.size, buffer)
         .map_err(|e| cooper_sys::Error::at("read", OsStr::from_bytes(path), e))
         .doing("read", path)?;
     let after = fs::fstat(&file).doing("stat", path)?;
@@ -284,15 +277,20 @@ fn read_content(files: &Files, path: &[u8], stat: &Stat) -> Result<[u8; 32], Cop
     Ok(digest)
 }
 
-fn hash_reader(file: impl AsFd) -> std::io::Result<[u8; 32]> {
-    let mut file = std::fs::File::from(file.as_fd().try_clone_to_owned()?);
+/// Reads a file of `size` bytes to its end. One read tells the end of a file that is as long as it was said to be and
+/// shorter than the buffer.
+fn hash_reader(file: &mut impl Read, size: u64, buffer: &mut [u8]) -> std::io::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
-    let mut buffer = vec![0; 128 << 10];
+    let mut total = 0;
     loop {
-        match file.read(&mut buffer) {
+        match file.read(buffer) {
             Ok(0) => return Ok(*hasher.finalize().as_bytes()),
             Ok(length) => {
                 hasher.update(&buffer[..length]);
+                total += length as u64;
+                if total == size && length < buffer.len() {
+                    return Ok(*hasher.finalize().as_bytes());
+                }
             }
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(e),

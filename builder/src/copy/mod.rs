@@ -9,7 +9,9 @@
 mod archive;
 mod chmod;
 mod chown;
+mod crew;
 mod digest;
+mod dress;
 mod error;
 mod include;
 mod resolve;
@@ -23,6 +25,7 @@ mod tests;
 mod tree_writer;
 mod walk;
 mod write;
+mod write_file;
 mod xattrs;
 
 pub use archive::Unpacker;

@@ -8,6 +8,7 @@ mod destination;
 mod digests;
 mod exclude;
 mod ignore;
+mod many;
 mod parents;
 mod property;
 mod source;

@@ -9,22 +9,25 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cooper_frontend::gopath;
 use cooper_frontend::graph::{CopyOp, InlineFile, SourceKind};
-use cooper_snapshotter::{OWNER_NOTE, give_at};
 use cooper_sys::fs::{self, FileKind, Timestamp};
 
+use super::CopyError;
 use super::archive::{self, Unpacker};
 use super::chmod::ModeChange;
+use super::crew::with_crew;
+use super::dress::{Dress, give};
 use super::error::{Doing as _, rooted};
 use super::resolve::join;
 use super::select::{Content, Match, Selection};
 use super::source::{Files, Kind};
 use super::target::{Place, Target, clean_dest, directory_part};
-use super::tree_writer::{TreeWriter, create};
-use super::walk::{Item, Rules, walk};
-use super::{CopyError, xattrs};
+use super::tree_writer::{Image, TreeWriter};
+use super::walk::{Rules, walk};
+use super::write_file::{Shared, create};
 
 /// How to copy, beside what the instruction says.
 #[derive(Clone, Copy, Default)]
@@ -39,6 +42,8 @@ pub struct CopyOptions<'o> {
     pub unpacker: Option<&'o dyn Unpacker>,
     /// Asked between files; true ends the copy.
     pub cancelled: Option<&'o (dyn Fn() -> bool + Sync)>,
+    /// A directory in which what is new below the image's root can be written as well, at the same path and for less.
+    pub upper: Option<BorrowedFd<'o>>,
 }
 
 /// What was written.
@@ -71,9 +76,16 @@ pub fn copy(
             parent_time: options.parent_time,
             made: Vec::new(),
         },
-        mode,
+        dress: Dress {
+            mode,
+            owner: options.owner,
+            file_time: options.file_time,
+            keeps_owner: selection.keeps_owner(),
+            kind: selection.kind,
+            cancelled: options.cancelled,
+            lost_xattrs: AtomicU64::new(0),
+        },
         options,
-        keeps_owner: selection.keeps_owner(),
         kind: selection.kind,
         report: CopyReport::default(),
     };
@@ -90,17 +102,17 @@ pub fn copy(
         }
     }
     writer.target.finish()?;
+    writer.report.lost_xattrs = writer.dress.lost_xattrs.into_inner();
     Ok(writer.report)
 }
 
 /// What one call of [`copy`] shares among all that it writes.
-pub(super) struct Writer<'w> {
-    pub target: Target<'w>,
-    mode: Option<ModeChange>,
-    pub options: &'w CopyOptions<'w>,
-    keeps_owner: bool,
+struct Writer<'w> {
+    target: Target<'w>,
+    dress: Dress<'w>,
+    options: &'w CopyOptions<'w>,
     kind: SourceKind,
-    pub report: CopyReport,
+    report: CopyReport,
 }
 
 impl Writer<'_> {
@@ -117,6 +129,7 @@ impl Writer<'_> {
         if self.unpack(files, found, dest)? {
             return Ok(());
         }
+        let made_before = self.target.made.len();
         let contents_only = !matches!(self.kind, SourceKind::Git | SourceKind::Http { .. });
         let (parent, place) = self.prepare(dest, is_dir, contents_only, &found.named)?;
         if several && !is_dir && place.kind != Some(FileKind::Dir) && !place.inside {
@@ -126,8 +139,17 @@ impl Writer<'_> {
                 rooted(&join(&place.parts))
             ));
         }
-        let mut tree = TreeWriter::new(self, files, parent, place.parts);
-        walk(files, &found.path, rules, &mut tree)
+        // Nobody has looked into a directory that was made just now.
+        let is_new = self.target.made[made_before..].contains(&place.parts);
+        let shared = Shared::new(files, &self.dress);
+        let image = Image { root: self.target.root, upper: self.options.upper };
+        with_crew(&shared, |crew| {
+            let mut tree = TreeWriter::new(crew, image, parent, place.parts, is_new);
+            walk(files, &found.path, rules, &mut tree)
+        })?;
+        self.report.files += shared.written.load(Ordering::Relaxed);
+        self.report.bytes += shared.bytes.load(Ordering::Relaxed);
+        Ok(())
     }
 
     /// Makes the directories above the place where the source goes; returns the last of them, and the place.
@@ -179,14 +201,14 @@ impl Writer<'_> {
         let Some(name) = place.parts.last() else {
             return Err(CopyError::FileOverDirectory { path: "/".into() });
         };
-        let created = create(parent.as_fd(), name, &path)?;
+        let created = create(parent.as_fd(), name, &path, 0o600)?;
         std::fs::File::from(created)
             .write_all(&file.content)
             .map_err(|e| cooper_sys::Error::at("write", OsStr::from_bytes(&path), e))
             .doing("write", &path)?;
         let (uid, gid) = self.options.owner.unwrap_or((0, 0));
         give(parent.as_fd(), name, (uid, gid), &path)?;
-        let mode = self.mode.as_ref().map_or(file.mode, |change| change.apply(file.mode, false));
+        let mode = self.dress.mode.as_ref().map_or(file.mode, |change| change.apply(file.mode, false));
         fs::chmod_at(&parent, name, mode).doing("change the mode of", &path)?;
         if let Some(time) = self.options.file_time.or(self.options.parent_time) {
             fs::utimens_at(&parent, name, time).doing("set the time of", &path)?;
@@ -195,52 +217,6 @@ impl Writer<'_> {
         self.report.bytes += file.content.len() as u64;
         Ok(())
     }
-
-    /// Owner, mode, extended attributes and time, in the order in which the kernel lets them stand.
-    pub fn attributes(
-        &mut self,
-        dir: BorrowedFd<'_>,
-        name: &OsStr,
-        path: &[u8],
-        item: &Item<'_>,
-    ) -> Result<(), CopyError> {
-        let stat = item.stat;
-        let own = if self.keeps_owner { (stat.uid, stat.gid) } else { (0, 0) };
-        let (uid, gid) = self.options.owner.unwrap_or(own);
-        give(dir, name, (uid, gid), path)?;
-        if !stat.is_symlink() {
-            let old = if matches!(self.kind, SourceKind::Http { .. }) { 0o600 } else { stat.mode };
-            let mode = self.mode.as_ref().map_or(old, |change| change.apply(old, stat.is_dir()));
-            fs::chmod_at(dir, name, mode).doing("change the mode of", path)?;
-        }
-        if self.keeps_owner {
-            for (key, value) in xattrs::of(item)? {
-                if self.options.owner.is_some() && key == OWNER_NOTE.as_bytes() {
-                    continue;
-                }
-                if fs::set_xattr_at(dir, name, OsStr::from_bytes(&key), &value).is_err() {
-                    self.report.lost_xattrs += 1;
-                }
-            }
-        }
-        let time = self.options.file_time.unwrap_or(stat.mtime);
-        fs::utimens_at(dir, name, time).doing("set the time of", path)
-    }
-
-    pub fn check_cancelled(&self) -> Result<(), CopyError> {
-        match self.options.cancelled {
-            Some(cancelled) if cancelled() => Err(CopyError::Cancelled),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Gives a file its owner, or at least a note of it.
-fn give(dir: BorrowedFd<'_>, name: &OsStr, (uid, gid): (u32, u32), path: &[u8]) -> Result<(), CopyError> {
-    if give_at(dir, name, uid, gid).doing("change the owner of", path)? {
-        return Ok(());
-    }
-    Err(CopyError::OwnerLost { path: rooted(path), uid, gid })
 }
 
 /// Where a source goes.

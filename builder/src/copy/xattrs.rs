@@ -1,5 +1,8 @@
 //! Which extended attributes travel with a file.
 
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
+
 use super::CopyError;
 use super::error::Doing as _;
 use super::walk::Item;
@@ -15,15 +18,28 @@ fn is_private(name: &[u8]) -> bool {
 }
 
 /// Name and value.
-type Xattr = (Vec<u8>, Vec<u8>);
+pub(crate) type Xattr = (Vec<u8>, Vec<u8>);
 
 /// All that count of a file, sorted by name.
 pub(crate) fn of(item: &Item<'_>) -> Result<Vec<Xattr>, CopyError> {
     let all = match item.dir {
-        Some(dir) => fs::list_xattrs_fd(dir),
-        None => fs::list_xattrs_at(item.parent, item.name),
+        Some(dir) => of_open(dir),
+        None => at(item.parent, item.name),
     };
-    let mut all = all.doing("read the attributes of", item.path)?;
+    all.doing("read the attributes of", item.path)
+}
+
+/// The same of an open file or directory.
+pub(crate) fn of_open(file: BorrowedFd<'_>) -> cooper_sys::Result<Vec<Xattr>> {
+    fs::list_xattrs_fd(file).map(public)
+}
+
+/// The same of a name in a directory.
+pub(crate) fn at(dir: BorrowedFd<'_>, name: &OsStr) -> cooper_sys::Result<Vec<Xattr>> {
+    fs::list_xattrs_at(dir, name).map(public)
+}
+
+fn public(mut all: Vec<Xattr>) -> Vec<Xattr> {
     all.retain(|(name, _)| !is_private(name));
-    Ok(all)
+    all
 }

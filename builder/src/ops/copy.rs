@@ -1,6 +1,7 @@
 //! COPY and ADD: files of other steps put on a root filesystem, as a layer.
 
 use std::collections::HashMap;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use cooper_frontend::graph::{Chmod, CopyOp, SourceKind, StepId};
@@ -105,6 +106,7 @@ impl LayerStep for CopyStep<'_> {
             let store = &build.session.store;
             let chain = base.chain();
             let active = store.prepare(chain, &[])?;
+            let upper = active.upper()?;
             let mut warnings = Vec::new();
             let owner = match &op.chown {
                 None => None,
@@ -122,6 +124,7 @@ impl LayerStep for CopyStep<'_> {
                     parent_time: build.graph.image.source_date_epoch.map(|seconds| (seconds, 0)),
                     unpacker: op.add.then_some(&StoreUnpacker as &dyn copy::Unpacker),
                     cancelled: Some(&cancelled),
+                    upper: upper.as_ref().map(AsFd::as_fd),
                     ..CopyOptions::default()
                 };
                 let report = with_tree(&build, output, |tree| {
@@ -139,6 +142,7 @@ impl LayerStep for CopyStep<'_> {
                 let span = build.graph.dag[petgraph::graph::NodeIndex::new(step - build.first_step)].span;
                 build.events.send(Event::Warning { rule: "CopySurprise".into(), message, span });
             }
+            drop(upper);
             Ok(store.commit(active)?)
         })
         .await

@@ -104,11 +104,11 @@ async fn answer(
         return Ok(());
     }
     bring(build, output, None).await?;
-    let in_rootfs = memo.is_some();
+    let most_names = if memo.is_some() { 0 } else { MAX_NAMED_FILES };
     let (build2, output2) = (build.clone(), output.clone());
     let (digest, files) = task::blocking("digest sources", move || {
         with_tree(&build2, &output2, |tree| {
-            let found = copy::examine(&select(tree)?, !in_rootfs)?;
+            let found = copy::examine(&select(tree)?, most_names)?;
             Ok((hex(&found.digest), found.inputs))
         })
     })
@@ -118,7 +118,7 @@ async fn answer(
         task::blocking("remember digest", move || Ok(store.put_step(&key, digest.as_bytes())?)).await?;
     } else {
         // Names serve explanations only; the digest counts. Few enough names fit in a record.
-        for (path, digest) in files.into_iter().take(MAX_NAMED_FILES) {
+        for (path, digest) in files {
             inputs.add(path, digest);
         }
     }

@@ -166,7 +166,7 @@ fn inputs_have_names_that_people_know() {
 #[test]
 fn the_format_is_pinned() {
     let bed = bed();
-    let found = examine(&bed.select("d").unwrap(), false).unwrap();
+    let found = examine(&bed.select("d").unwrap(), 0).unwrap();
     let text = blake3::Hash::from(found.digest).to_hex().to_string();
     assert_eq!(text, "fa755c17f1cf6180efda544981a425f11f9775dd395db0de8b90e57813fc21a0");
     assert!(found.inputs.is_empty());
