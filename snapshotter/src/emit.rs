@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use cooper_oci::tar::{Entry, EntryKind, Writer};
 use cooper_oci::{Digest, HashingWriter};
 
 use crate::error::{Error, Result};
+use crate::pipe::{self, Batch, Part};
 use crate::scan::{self, Found};
 use crate::tree::{TreeEntry, TreeKind, TreeReader, TreeSummary, TreeWriter};
 
@@ -27,32 +29,105 @@ pub(crate) struct Emitted {
 }
 
 /// Writes the layer that is unpacked in `root` to `sink`, and its manifest to the file `tree`.
-pub(crate) fn emit_dir<W: Write>(root: std::os::fd::BorrowedFd<'_>, tree: &Path, sink: W) -> Result<Emitted> {
+///
+/// The calling thread walks and reads; unless the layer is small, another one makes the tar stream and the digests, which
+/// is serial by nature. A large layer begins to go to disk meanwhile. Memory: a few batches.
+pub(crate) fn emit_dir<W: Write + Send>(root: BorrowedFd<'_>, tree: &Path, sink: W) -> Result<Emitted> {
     let file = File::create(tree).map_err(Error::io("create", tree))?;
-    let mut manifest = TreeWriter::new(io::BufWriter::new(file), tree)?;
-    let mut tar = Writer::new(HashingWriter::new(io::BufWriter::new(sink)));
+    let manifest = TreeWriter::new(io::BufWriter::new(file), tree)?;
+    let tar = Writer::new(HashingWriter::new(io::BufWriter::new(sink)));
     let mut whiteouts = false;
     let mut blocks = 0;
-    scan::walk(root, &mut |found: &Found<'_>| {
-        let mut entry = found.entry.clone();
-        whiteouts |= entry.kind == TreeKind::Whiteout;
-        if entry.kind != TreeKind::HardLink {
-            blocks += found.stat.blocks;
-        }
-        if entry.kind == TreeKind::File {
-            let mut data = HashingFile { file: File::from(found.open()?), hasher: blake3::Hasher::new() };
-            append(&mut tar, &entry, Some(&mut data)).map_err(write_error(&entry.path))?;
-            entry.content = Some(*data.hasher.finalize().as_bytes());
-        } else {
-            append(&mut tar, &entry, None).map_err(write_error(&entry.path))?;
-        }
-        manifest.append(&entry)
+    let mut flush = EarlyFlush::default();
+    let layer = LayerWriter { tar, manifest, file: None };
+    let layer = pipe::run(layer, LayerWriter::batch, |pipe| {
+        scan::walk(root, &mut |found: &Found<'_>| {
+            let entry = found.entry.clone();
+            whiteouts |= entry.kind == TreeKind::Whiteout;
+            if entry.kind != TreeKind::HardLink {
+                blocks += found.stat.blocks;
+            }
+            flush.count(root, entry.size);
+            if entry.kind == TreeKind::File {
+                pipe.push_file(entry, &mut File::from(found.open()?))
+            } else {
+                pipe.push(Part::Entry(entry))
+            }
+        })
     })?;
-    let hashing = tar.finish().map_err(write_error(b""))?;
+    let hashing = layer.tar.finish().map_err(write_error(b""))?;
     let (mut sink, diff_id, size_bytes) = hashing.finish();
     sink.flush().map_err(write_error(b""))?;
-    let tree = manifest.finish()?;
+    let tree = layer.manifest.finish()?;
     Ok(Emitted { diff_id, size_bytes, tree, whiteouts, disk_bytes: blocks * 512 })
+}
+
+/// The serial half of [`emit_dir`].
+struct LayerWriter<W: Write, M: Write> {
+    tar: Writer<HashingWriter<io::BufWriter<W>>>,
+    manifest: TreeWriter<M>,
+    /// The file whose content comes next, and its hash so far.
+    file: Option<(TreeEntry, blake3::Hasher)>,
+}
+
+impl<W: Write, M: Write> LayerWriter<W, M> {
+    fn batch(&mut self, batch: &mut Batch) -> Result<()> {
+        let mut bytes = batch.bytes.as_slice();
+        for part in batch.parts.drain(..) {
+            match part {
+                Part::Entry(entry) => {
+                    append(&mut self.tar, &entry, None).map_err(write_error(&entry.path))?;
+                    if entry.kind == TreeKind::File {
+                        self.file = Some((entry, blake3::Hasher::new()));
+                    } else {
+                        self.manifest.append(&entry)?;
+                    }
+                }
+                Part::Data(length) => {
+                    let (data, rest) = bytes.split_at(length.min(bytes.len()));
+                    bytes = rest;
+                    if let Some((entry, hasher)) = &mut self.file {
+                        hasher.update(data);
+                        self.tar.write_all(data).map_err(write_error(&entry.path))?;
+                    }
+                }
+                Part::End => {
+                    if let Some((mut entry, hasher)) = self.file.take() {
+                        entry.content = Some(*hasher.finalize().as_bytes());
+                        self.manifest.append(&entry)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Begins to bring a layer to disk before the sync that its record waits for, so that this one has little left to do.
+#[derive(Default)]
+struct EarlyFlush {
+    bytes: u64,
+    entries: u64,
+    begun: bool,
+}
+
+impl EarlyFlush {
+    /// A layer of so many bytes, or of so many entries, is worth a thread.
+    const WORTH_BYTES: u64 = 8 << 20;
+    const WORTH_ENTRIES: u64 = 1000;
+
+    fn count(&mut self, root: BorrowedFd<'_>, bytes: u64) {
+        self.bytes += bytes;
+        self.entries += 1;
+        let worth = self.bytes >= Self::WORTH_BYTES || self.entries >= Self::WORTH_ENTRIES;
+        if worth && !std::mem::replace(&mut self.begun, true) {
+            // A descriptor of its own: an error that the kernel tells this one, the later sync is told as well.
+            let flags = cooper_sys::fs::OFlags::RDONLY | cooper_sys::fs::OFlags::DIRECTORY;
+            if let Ok(own) = cooper_sys::fs::open_at(root, ".", flags) {
+                std::thread::spawn(move || drop(cooper_sys::fs::syncfs(own)));
+            }
+        }
+    }
 }
 
 /// What a manifest says about a snapshot as a whole.
@@ -65,7 +140,7 @@ pub(crate) struct Manifest {
 /// Writes the manifest of what is unpacked in `root` to the file `tree`. `hashes` has the content hashes that are
 /// known already, by inode; other files are read.
 pub(crate) fn write_manifest(
-    root: std::os::fd::BorrowedFd<'_>,
+    root: BorrowedFd<'_>,
     tree: &Path,
     hashes: &HashMap<u64, [u8; 32]>,
 ) -> Result<Manifest> {
@@ -103,7 +178,7 @@ pub(crate) fn hash_file(found: &Found<'_>) -> Result<[u8; 32]> {
 /// checked against the manifest. Returns digest and size of the stream.
 pub(crate) fn emit_manifest<R: BufRead, W: Write>(
     manifest: TreeReader<R>,
-    root: std::os::fd::BorrowedFd<'_>,
+    root: BorrowedFd<'_>,
     sink: W,
 ) -> Result<(Digest, u64)> {
     let mut tar = Writer::new(HashingWriter::new(io::BufWriter::new(sink)));

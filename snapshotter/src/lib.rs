@@ -20,6 +20,7 @@ mod layout;
 mod merged;
 mod meta;
 mod pack;
+mod pipe;
 mod prune;
 mod records;
 mod roots;

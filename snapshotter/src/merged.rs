@@ -44,6 +44,11 @@ impl Merged {
         Self { dirs: vec![dir], stubs: false }
     }
 
+    /// Whether nothing is merged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.dirs.is_empty()
+    }
+
     /// Whether mount points may be in it that are in no layer.
     pub(crate) fn has_stubs(&self) -> bool {
         self.stubs

@@ -10,7 +10,7 @@ use cooper_sys::overlay;
 
 use crate::error::Result;
 use crate::tree::{TreeEntry, TreeKind};
-use crate::xattrs;
+use crate::xattrs::{self, Said};
 
 /// One entry that was found, and where.
 pub(crate) struct Found<'a> {
@@ -110,20 +110,20 @@ fn describe(dir: BorrowedFd<'_>, name: &OsStr, stat: &Stat, path: &[u8]) -> Resu
         FileKind::Fifo => TreeKind::Fifo,
         FileKind::File | FileKind::Socket => TreeKind::File,
     };
-    let (xattrs, (uid, gid)) = xattrs::of(dir, name, stat)?;
+    let Said { attributes, owner: (uid, gid), opaque } = xattrs::of(dir, name, stat)?;
     let mut entry = TreeEntry {
         mode: if kind == TreeKind::Symlink { 0o777 } else { stat.mode },
         uid,
         gid,
         mtime: stat.mtime,
-        xattrs,
+        xattrs: attributes,
         ..TreeEntry::new(path, kind)
     };
     match kind {
         TreeKind::File => entry.size = stat.size,
         TreeKind::Symlink => entry.link = fs::readlink_at(dir, name)?.into_vec(),
         TreeKind::CharDevice | TreeKind::BlockDevice => entry.device = (stat.rdev_major, stat.rdev_minor),
-        TreeKind::Dir => entry.opaque = xattrs::is_opaque(dir, name)?,
+        TreeKind::Dir => entry.opaque = opaque,
         TreeKind::Fifo | TreeKind::HardLink | TreeKind::Whiteout => {}
     }
     Ok(entry)

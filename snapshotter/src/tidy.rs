@@ -23,8 +23,12 @@ use crate::xattrs;
 /// its layers decides what a whiteout hides, and with the mount points it decides what is unchanged.
 pub(crate) fn tidy(upper: BorrowedFd<'_>, below: &Merged) -> Result<bool> {
     let mut removed = false;
+    let alone = below.is_empty();
     for item in fs::read_dir(upper)? {
-        removed |= tidy_name(upper, &item.name, below)?;
+        // With nothing below, all that these can be is new.
+        if !(alone && matches!(item.kind, FileKind::File | FileKind::Symlink)) {
+            removed |= tidy_name(upper, &item.name, below)?;
+        }
     }
     Ok(removed)
 }
@@ -108,7 +112,8 @@ fn same_attributes(upper: BorrowedFd<'_>, new: &Stat, old: &Name<'_>, name: &OsS
         && new.mtime == stat.mtime
         && (new.rdev_major, new.rdev_minor) == (stat.rdev_major, stat.rdev_minor)
         && (new.is_dir() || new.size == stat.size);
-    Ok(same && xattrs::of(upper, name, new)? == xattrs::of(*dir, name, stat)?)
+    let said = |dir, stat| xattrs::of(dir, name, stat).map(|said| (said.attributes, said.owner));
+    Ok(same && said(upper, new)? == said(*dir, stat)?)
 }
 
 fn same_content(upper: BorrowedFd<'_>, lower: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<bool> {

@@ -128,25 +128,25 @@ impl TreeEntry {
         }
     }
 
-    fn line(&self, with_time: bool) -> String {
-        let mut line = String::with_capacity(self.path.len() + 160);
+    /// Writes the line, and says where in it the time stands.
+    fn line(&self, line: &mut String) -> std::ops::Range<usize> {
+        line.clear();
         let _ = write!(line, "{} {:o} {} {} ", self.kind.letter(), self.mode, self.uid, self.gid);
-        if with_time {
-            let _ = write!(line, "{}.{:09} ", self.mtime.0, self.mtime.1);
-        } else {
-            line.push_str("- ");
-        }
-        escape(&self.path, &mut line);
+        let start = line.len();
+        let _ = write!(line, "{}.{:09}", self.mtime.0, self.mtime.1);
+        let time = start..line.len();
+        line.push(' ');
+        escape(&self.path, line);
         if self.kind == TreeKind::File {
             let _ = write!(line, " size={}", self.size);
         }
         if let Some(content) = &self.content {
             line.push_str(" b3=");
-            hex(content, &mut line);
+            hex(content, line);
         }
         if !self.link.is_empty() {
             line.push_str(" to=");
-            escape(&self.link, &mut line);
+            escape(&self.link, line);
         }
         if matches!(self.kind, TreeKind::CharDevice | TreeKind::BlockDevice) {
             let _ = write!(line, " dev={}:{}", self.device.0, self.device.1);
@@ -156,12 +156,12 @@ impl TreeEntry {
         }
         for (name, value) in &self.xattrs {
             line.push_str(" x:");
-            escape(name, &mut line);
+            escape(name, line);
             line.push('=');
-            hex(value, &mut line);
+            hex(value, line);
         }
         line.push('\n');
-        line
+        time
     }
 
     fn parse(line: &str) -> Option<Self> {
@@ -204,13 +204,19 @@ fn is_odd(name: &[u8]) -> bool {
 /// The order of entries: by path, component by component.
 pub fn path_order(a: &[u8], b: &[u8]) -> Ordering {
     // A slash sorts below every other byte that can be in a name.
-    let rank = |byte: &u8| if *byte == b'/' { 0 } else { *byte };
-    a.iter().map(rank).cmp(b.iter().map(rank))
+    let rank = |byte: u8| if byte == b'/' { 0 } else { byte };
+    match a.iter().zip(b).position(|(a, b)| a != b) {
+        Some(at) => rank(a[at]).cmp(&rank(b[at])),
+        None => a.len().cmp(&b.len()),
+    }
 }
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
 fn hex(bytes: &[u8], out: &mut String) {
     for byte in bytes {
-        let _ = write!(out, "{byte:02x}");
+        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        out.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
 }
 
@@ -257,6 +263,7 @@ pub(crate) struct TreeWriter<W> {
     content: blake3::Hasher,
     count: u64,
     last: Vec<u8>,
+    line: String,
 }
 
 /// What a finished manifest is called.
@@ -277,6 +284,7 @@ impl<W: Write> TreeWriter<W> {
             content: blake3::Hasher::new(),
             count: 0,
             last: Vec::new(),
+            line: String::new(),
         };
         writer.put(HEAD)?;
         Ok(writer)
@@ -293,9 +301,15 @@ impl<W: Write> TreeWriter<W> {
             return Err(Error::damaged(&self.path, "entries out of order"));
         }
         self.last.clone_from(&entry.path);
-        self.content.update(entry.line(false).as_bytes());
         self.count += 1;
-        self.put(&entry.line(true))
+        let mut line = std::mem::take(&mut self.line);
+        let time = entry.line(&mut line);
+        self.content.update(&line.as_bytes()[..time.start]);
+        self.content.update(b"-");
+        self.content.update(&line.as_bytes()[time.end..]);
+        let put = self.put(&line);
+        self.line = line;
+        put
     }
 
     /// Ends the manifest.

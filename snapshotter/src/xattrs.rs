@@ -73,12 +73,27 @@ pub(crate) fn owner(stat: &Stat, attributes: &[(Vec<u8>, Vec<u8>)]) -> (u32, u32
     noted.filter(|_| (stat.uid, stat.gid) == (0, 0)).unwrap_or((stat.uid, stat.gid))
 }
 
-/// The attributes of `name` in `dir` that belong to a layer, sorted, and its owner.
-pub(crate) fn of(dir: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<(Attributes, (u32, u32))> {
+/// What attributes say about a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Those that belong to a layer, sorted.
+    pub(crate) attributes: Attributes,
+    /// The owner, noted or real.
+    pub(crate) owner: (u32, u32),
+    /// Whether it is a directory that hides what lower layers have in it.
+    pub(crate) opaque: bool,
+}
+
+/// What the attributes of `name` in `dir` say.
+pub(crate) fn of(dir: BorrowedFd<'_>, name: &OsStr, stat: &Stat) -> Result<Said> {
     let mut all = fs::list_xattrs_at(dir, name)?;
     let owner = owner(stat, &all);
+    let marks = |(name, value): &(Vec<u8>, Vec<u8>)| {
+        name == overlay::OPAQUE_XATTR.as_bytes() && value == overlay::OPAQUE_VALUE
+    };
+    let opaque = stat.is_dir() && all.iter().any(marks);
     all.retain(|(name, _)| belongs_to_layer(name));
-    Ok((all, owner))
+    Ok(Said { attributes: all, owner, opaque })
 }
 
 /// Whether a directory hides what lower layers have in it.
