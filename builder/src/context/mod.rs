@@ -52,7 +52,7 @@ impl Context {
     }
 
     /// Writes what was learned for the next build, if anything was. Costs nothing otherwise.
-    pub fn save_index(&self, path: &Path) -> cooper_sys::Result<()> {
+    pub fn save_index(&self, path: &Path) -> std::io::Result<()> {
         self.index.lock().save(path)
     }
 }

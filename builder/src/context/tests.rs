@@ -59,7 +59,7 @@ fn any_changed_attribute_forgets_the_content() {
 }
 
 #[test]
-fn a_damaged_index_is_empty() {
+fn a_damaged_index_knows_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("index");
     assert!(StatIndex::load(&path).is_empty());
@@ -71,12 +71,39 @@ fn a_damaged_index_is_empty() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         fs::write(&path, &bytes).unwrap();
-        assert!(StatIndex::load(&path).is_empty(), "byte {at}");
+        assert_eq!(StatIndex::load(&path).get(&old_stat(7)), None, "byte {at}");
         fs::write(&path, &whole[..at]).unwrap();
         assert!(StatIndex::load(&path).is_empty(), "cut at {at}");
     }
     fs::write(&path, &whole).unwrap();
-    assert_eq!(StatIndex::load(&path).len(), 1);
+    assert_eq!(StatIndex::load(&path).get(&old_stat(7)), Some([1; 32]));
+}
+
+#[test]
+fn a_damaged_block_hides_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index");
+    let mut index = StatIndex::default();
+    let stat = old_stat(0);
+    let of = |ino| Stat { ino, ..stat };
+    for ino in 0..1000 {
+        index.insert(&of(ino * 3), [5; 32]);
+    }
+    index.save(&path).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4096 * 3 + 50] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let mut index = StatIndex::load(&path);
+    let known: Vec<u64> = (0..3000).filter(|ino| index.get(&of(*ino)).is_some()).collect();
+    assert_eq!(known.len(), 1000 - 48);
+    assert!(known.iter().all(|ino| ino % 3 == 0));
+    // The next save writes what is left, and what was learned anew.
+    index.insert(&of(3 * 150), [6; 32]);
+    index.save(&path).unwrap();
+    let mut index = StatIndex::load(&path);
+    assert_eq!(index.len(), 1000 - 48 + 1);
+    assert_eq!(index.get(&of(3 * 150)), Some([6; 32]));
+    assert_eq!(index.get(&of(3 * 999)), Some([5; 32]));
 }
 
 #[test]
