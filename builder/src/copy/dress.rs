@@ -112,7 +112,12 @@ impl Dress<'_> {
 }
 
 /// Gives a file its owner, or at least a note of it.
-pub(super) fn give(dir: BorrowedFd<'_>, name: &OsStr, (uid, gid): (u32, u32), path: &[u8]) -> Result<(), CopyError> {
+pub(super) fn give(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    (uid, gid): (u32, u32),
+    path: &[u8],
+) -> Result<(), CopyError> {
     if give_at(dir, name, uid, gid).doing("change the owner of", path)? {
         return Ok(());
     }
