@@ -48,7 +48,10 @@ impl Record {
     pub fn publish(&self, store: &Store, key: &str, near: &str) -> Result<(), BuildError> {
         let bytes = serde_json::to_vec(self).expect("strings and numbers always serialise");
         store.put_step(key, &bytes)?;
-        store.put_step(near, key.as_bytes())?;
+        // To replace a file makes the filesystem write it out at once.
+        if store.get_step(near)?.is_none_or(|known| known != key.as_bytes()) {
+            store.put_step(near, key.as_bytes())?;
+        }
         Ok(())
     }
 }
