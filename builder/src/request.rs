@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cooper_frontend::graph::{NamedContext, NetworkMode, NoCache};
 use cooper_oci::tar::{Budget, Reader};
-use cooper_oci::{Descriptor, Digest, Platform};
+use cooper_oci::{Descriptor, Digest, Platform, media};
 
 use crate::remote::git::Location;
 use crate::ssh::SshAgent;
@@ -198,4 +198,14 @@ pub struct BuildOutcome {
     pub descriptor: Option<Descriptor>,
     /// Names given to it.
     pub names: Vec<String>,
+}
+
+impl BuildOutcome {
+    /// What names the image: the digest of its config; of several platforms that of the index.
+    pub fn image_id(&self) -> &Digest {
+        match &self.descriptor {
+            Some(descriptor) if media::is_index(&descriptor.media_type) => &descriptor.digest,
+            _ => &self.config_digest,
+        }
+    }
 }

@@ -258,3 +258,31 @@ fn several_platforms_have_a_directory_each_unless_they_are_not_split() {
     build(&merged, both).expect_success();
     assert!(out("merged/only-amd64").is_file() && out("merged/only-arm").is_file());
 }
+
+#[test]
+fn the_metadata_has_what_buildx_writes() {
+    let context = Context::new("metadata");
+    let file = context.write("app/Dockerfile", "FROM scratch AS Base\nCOPY Dockerfile /\n");
+    let (metadata, id) = (context.dir().join("metadata"), context.dir().join("id"));
+    let build = |flags: &[&str]| -> Value {
+        let archive = format!("type=oci,dest={}", context.dir().join("a.tar").display());
+        let mut command = context.command(["build", "-t", "demo:1", "--output", &archive]);
+        command.arg("--metadata-file").arg(&metadata).arg("--iidfile").arg(&id);
+        command.env("BUILDX_METADATA_WARNINGS", "1").args(flags).arg(file.parent().unwrap());
+        Output::of(&mut command).expect_success();
+        serde_json::from_str(&std::fs::read_to_string(&metadata).unwrap()).unwrap()
+    };
+    let id = || std::fs::read_to_string(&id).unwrap();
+    let one = build(&["--build-arg=SOURCE_DATE_EPOCH=1500000000"]);
+    assert_eq!(one["containerimage.config.digest"], id());
+    let created = &one["containerimage.descriptor"]["annotations"]["org.opencontainers.image.created"];
+    assert_eq!(created, "2017-07-14T02:40:00Z");
+    assert_eq!(one["image.name"], "docker.io/library/demo:1");
+    let warning = &one["buildx.build.warnings"][0];
+    assert_eq!(warning["range"][0]["start"]["line"], 1);
+    assert_eq!(warning["level"], 1);
+    // Of several platforms the index is what has a name, and it has no config.
+    let several = build(&["--platform=linux/amd64,linux/arm64"]);
+    assert!(several.get("containerimage.config.digest").is_none(), "{several}");
+    assert_eq!(several["containerimage.digest"], id());
+}

@@ -120,12 +120,18 @@ fn documents(bundle: &Bundle, names: &[Reference], form: Form) -> Result<Vec<(St
     Ok(out)
 }
 
+/// The descriptor of a bundle as archives have it: with its date.
+pub(super) fn dated(bundle: &Bundle) -> Descriptor {
+    let mut descriptor = bundle.descriptor.clone();
+    if let Some(created) = bundle.images.first().and_then(|i| i.created.as_ref()) {
+        descriptor.annotations.insert("org.opencontainers.image.created".into(), created.clone());
+    }
+    descriptor
+}
+
 fn index(bundle: &Bundle, names: &[Reference]) -> Index {
     let described = |name: Option<&Reference>| {
-        let mut descriptor: Descriptor = bundle.descriptor.clone();
-        if let Some(created) = bundle.images.first().and_then(|i| i.created.as_ref()) {
-            descriptor.annotations.insert("org.opencontainers.image.created".into(), created.clone());
-        }
+        let mut descriptor = dated(bundle);
         if let Some(name) = name {
             descriptor.annotations.insert("io.containerd.image.name".into(), name.to_string());
             if let Some(tag) = &name.tag {

@@ -238,7 +238,7 @@ async fn run_one(
                 (Some(dest), true) => archive::Target::Directory(dest),
                 (Some(dest), false) => archive::Target::File(dest),
                 (None, _) if docker && !dest_is_stdout => {
-                    let descriptor = bundle.descriptor.clone();
+                    let descriptor = archive::dated(&bundle);
                     engine::load(session, bundle, &checked.names).await?;
                     return Ok(Some(descriptor));
                 }
@@ -248,7 +248,7 @@ async fn run_one(
                 fetch_all(session, image).await?;
             }
             let (session, names, descriptor) =
-                (session.clone(), checked.names.clone(), bundle.descriptor.clone());
+                (session.clone(), checked.names.clone(), archive::dated(&bundle));
             task::blocking("write archive", move || archive::write(&session, &bundle, &names, form, &target))
                 .await?;
             return Ok(Some(descriptor));

@@ -71,7 +71,7 @@ fn github(global: &Global) -> Result<(), Failure> {
         build::tell(&mut finished);
         report(&args, &finished, &token)?;
         let outcome = finished.result?;
-        ui::print(&format!("{} {}\n", outcome.config_digest, outcome.names.join(" ")))
+        ui::print(&format!("{} {}\n", outcome.image_id(), outcome.names.join(" ")))
     })
 }
 
@@ -128,7 +128,7 @@ fn report(args: &BuildArgs, finished: &Finished, token: &str) -> Result<(), Fail
         ui::print(&format!("{line}\n"))?;
     }
     let failure = finished.result.as_ref().err();
-    let image = finished.result.as_ref().ok().map(|o| o.config_digest.to_string());
+    let image = finished.result.as_ref().ok().map(|o| o.image_id().to_string());
     if let Some(path) = environment("GITHUB_STEP_SUMMARY") {
         write(&path, &summary::page(&finished.report.steps, image.as_deref(), failure))?;
     }
@@ -188,7 +188,7 @@ fn error_annotation(title: &str, failure: &Failure, file: &str) -> String {
 fn entries(outcome: &BuildOutcome, token: &str) -> String {
     let digest = outcome.descriptor.as_ref().map(|d| d.digest.to_string()).unwrap_or_default();
     let metadata = format!("{:#}", build::metadata(outcome));
-    outputs::entry("imageid", outcome.config_digest.as_str(), token)
+    outputs::entry("imageid", outcome.image_id().as_str(), token)
         + &outputs::entry("digest", &digest, token)
         + &outputs::entry("metadata", &metadata, token)
 }

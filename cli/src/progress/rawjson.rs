@@ -9,6 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cooper_builder::event::{Event, StepNumber, StepState, Stream};
+use cooper_frontend::ast::Span;
 use serde_json::{Map, Value, json};
 
 use super::Renderer;
@@ -86,17 +87,7 @@ impl RawJson {
                 self.vertex(*step, steps, json!({ "completed": now, "error": message }))
             }
             Event::Warning { rule, message, span } => {
-                let mut warning = json!({
-                    "level": 1,
-                    "short": STANDARD.encode(format!("{rule}: {message}")),
-                });
-                if let Some(span) = span {
-                    warning["range"] = json!([{
-                        "start": { "line": span.start_line },
-                        "end": { "line": span.end_line },
-                    }]);
-                }
-                json!({ "warnings": [warning] })
+                json!({ "warnings": [warning(rule, message, *span)] })
             }
             _ => return None,
         })
@@ -107,6 +98,21 @@ impl RawJson {
         let _ = writeln!(self.out, "{value}");
         let _ = self.out.flush();
     }
+}
+
+/// A remark in the shape of BuildKit's.
+pub fn warning(rule: &str, message: &str, span: Option<Span>) -> Value {
+    let mut warning = json!({
+        "level": 1,
+        "short": STANDARD.encode(format!("{rule}: {message}")),
+    });
+    if let Some(span) = span {
+        warning["range"] = json!([{
+            "start": { "line": span.start_line },
+            "end": { "line": span.end_line },
+        }]);
+    }
+    warning
 }
 
 fn digest(step: StepNumber) -> Value {

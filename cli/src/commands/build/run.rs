@@ -36,13 +36,13 @@ pub async fn run(args: &BuildArgs, prepared: Prepared, session: Session) -> Resu
     }
     tell(&mut finished);
     let outcome = finished.result?;
-    results::write(args, &outcome)?;
+    results::write(args, &outcome, &finished.report.warnings, &|key| std::env::var(key).ok())?;
     if mode == Mode::Quiet && !prepared.stdout_taken {
-        ui::print(&format!("{}\n", outcome.config_digest))?;
+        ui::print(&format!("{}\n", outcome.image_id()))?;
     } else if !silent {
         let names =
             if outcome.names.is_empty() { String::new() } else { format!(" {}", outcome.names.join(" ")) };
-        ui::note(&format!("{}{names}", outcome.config_digest));
+        ui::note(&format!("{}{names}", outcome.image_id()));
     }
     Ok(())
 }
