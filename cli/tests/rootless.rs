@@ -128,11 +128,23 @@ fn owners_beyond_the_users_ids_are_kept_or_refused() {
     // A link has no place for a note of its owner: root's it must not become.
     std::os::unix::fs::symlink("file", context.dir().join("app/d/link")).unwrap();
     let Some(user) = Unprivileged::new() else { return };
+    let mut pack = program("tar");
+    pack.args(["--owner=a:3000000", "--group=b:3000001", "-cf"]).arg(project.join("links.tar"));
+    Output::of(pack.arg("-C").arg(project.join("d")).arg("link")).expect_success();
+    context.write("app/Dockerfile.add", "FROM busybox\nADD links.tar /l/\n");
     let (base, copy) = (user.give(&testdata("base"), "base"), user.give(project, "project"));
-    let mut command = user.command(user.cooper());
-    command.arg("--root").arg(user.dir().join("store")).arg("build");
-    command.arg("--build-context").arg(format!("busybox=oci-layout://{}", base.display())).arg(&copy);
-    let refused = Output::of(&mut command).expect_code(1);
-    let told = "/d/link cannot belong to 3000000:3000001: this user has no such subordinate ids";
-    assert!(refused.stderr.contains(told) && refused.stderr.contains("--chown"), "{refused}");
+    let refused = |file: &str| {
+        let mut command = user.command(user.cooper());
+        command.arg("--root").arg(user.dir().join("store")).args(["build", "-f"]).arg(copy.join(file));
+        command.arg("--build-context").arg(format!("busybox=oci-layout://{}", base.display())).arg(&copy);
+        Output::of(&mut command).expect_code(1)
+    };
+    let told = "cannot belong to 3000000:3000001: this user has no such subordinate ids";
+    let copied = refused("Dockerfile");
+    assert!(
+        copied.stderr.contains(&format!("/d/link {told}")) && copied.stderr.contains("--chown"),
+        "{copied}"
+    );
+    let added = refused("Dockerfile.add");
+    assert!(added.stderr.contains(told) && added.stderr.contains("links.tar"), "{added}");
 }

@@ -67,6 +67,8 @@ pub(crate) struct Policy {
     pub(crate) chown: Option<(u32, u32)>,
     /// Attributes other than capabilities are kept.
     pub(crate) user_xattrs: bool,
+    /// An owner that can neither be given nor noted is an error.
+    pub(crate) strict_owners: bool,
     /// Directories that only get new names in them keep their times.
     pub(crate) keep_parent_times: bool,
 }
@@ -383,6 +385,10 @@ impl<'a> Engine<'a> {
     fn dress(&mut self, dir: BorrowedFd<'_>, name: &OsStr, entry: &Entry, place: &Place) -> Result<()> {
         let (uid, gid) = self.owner(entry)?;
         if !xattrs::give_at(dir, name, uid, gid)? {
+            if self.policy.strict_owners {
+                let what = format!("it cannot belong to {uid}:{gid}: this user has no such subordinate ids");
+                return Err(Error::member(&entry.path, what));
+            }
             self.report
                 .warn(&entry.path, &format!("its owner {uid}:{gid} does not exist here, it is root's now"));
         }

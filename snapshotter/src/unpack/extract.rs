@@ -39,8 +39,13 @@ pub fn extract(
 ) -> Result<Report> {
     let (uid, gid) = options.chown.unwrap_or((0, 0));
     let dir = fs::mkdir_all_in_root(root, dest, 0o755, |fd, _| fs::chown_fd(fd, uid, gid))?;
-    let policy =
-        Policy { dress_root: false, chown: options.chown, user_xattrs: false, keep_parent_times: false };
+    let policy = Policy {
+        dress_root: false,
+        chown: options.chown,
+        user_xattrs: false,
+        strict_owners: true,
+        keep_parent_times: false,
+    };
     let mut engine = Engine::new(dir.as_fd(), Tree::Merged, policy);
     let mut archive = Reader::new(reader, options.budget);
     engine.run("archive", &mut archive)?;

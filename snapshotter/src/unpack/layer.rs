@@ -26,7 +26,13 @@ use crate::view::Scratch;
 /// More than this many layers at a time gain nothing.
 const MAX_THREADS: usize = 4;
 
-const POLICY: Policy = Policy { dress_root: true, chown: None, user_xattrs: true, keep_parent_times: true };
+const POLICY: Policy = Policy {
+    dress_root: true,
+    chown: None,
+    user_xattrs: true,
+    strict_owners: false,
+    keep_parent_times: true,
+};
 
 /// Gives the uncompressed tar stream of a layer.
 pub type OpenLayer<'a> = dyn Fn(&DiffId) -> Result<Box<dyn Read>> + Sync + 'a;
