@@ -10,6 +10,7 @@ mod credentials;
 mod debian;
 mod hosts;
 mod journal;
+mod others;
 mod pull;
 mod push;
 mod referrers;
