@@ -10,6 +10,7 @@ use cooper_oci::compress::Compression;
 use cooper_oci::{
     Descriptor, Digest, History, ImageConfig, Index, Manifest, Platform, format_rfc3339, media,
 };
+use tokio::runtime::Handle;
 
 use crate::error::{BuildError, Kind};
 use crate::forms::{self, Purpose, Wanted};
@@ -218,16 +219,20 @@ fn converted(media_type: &str, oci_types: bool) -> String {
     if oci_types { media::to_oci(media_type).to_string() } else { media::to_docker(media_type).to_string() }
 }
 
-/// A layer's uncompressed tar as a stream: from the base image's blob, which must be in the store.
+/// A layer's uncompressed tar as a stream: from the base image's blob, which must be in the store or on its way there.
 pub fn open_layer_tar(
     session: &Inner,
     diff_id: &Digest,
     base: Option<&Descriptor>,
+    runtime: &Handle,
 ) -> Result<Box<dyn std::io::Read>, cooper_snapshotter::Error> {
     let Some(base) = base else {
         return Err(cooper_snapshotter::Error::SnapshotMissing(diff_id.clone()));
     };
-    let file = session.store.open_blob(&base.digest)?;
+    let file: Box<dyn std::io::Read + Send> = match session.arrivals.follow(&base.digest, runtime.clone()) {
+        Some(arrival) => arrival,
+        None => Box::new(session.store.open_blob(&base.digest)?),
+    };
     let compression = media::compression_of(&base.media_type).unwrap_or(Compression::None);
     let reader = cooper_oci::compress::threaded_decoder(file, compression, session.threads)
         .map_err(|source| cooper_snapshotter::Error::LayerStream { layer: diff_id.to_string(), source })?;
@@ -239,12 +244,13 @@ pub fn write_layer_tar(
     session: &Inner,
     diff_id: &Digest,
     base: Option<&Descriptor>,
+    runtime: &Handle,
     out: &mut dyn std::io::Write,
 ) -> Result<(), BuildError> {
     if base.is_none() {
         return Ok(session.store.layer_tar(diff_id, out)?);
     }
-    let mut tar = open_layer_tar(session, diff_id, base)?;
+    let mut tar = open_layer_tar(session, diff_id, base, runtime)?;
     std::io::copy(&mut tar, out)
         .map_err(|e| BuildError::new(Kind::Config, format!("cannot read layer {diff_id}")).caused_by(e))?;
     Ok(())

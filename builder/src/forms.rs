@@ -144,7 +144,7 @@ fn media_type(format: &LayerFormat) -> &'static str {
 /// What distinguishes compressed forms of one layer: their bytes depend on the level and on our coder.
 fn form_name(format: &LayerFormat) -> String {
     let level = format.level.map_or_else(|| "default".to_string(), |l| l.to_string());
-    format!("{};level={level};coder=2", media_type(format))
+    format!("{};level={level};coder=3", media_type(format))
 }
 
 /// The descriptor, if nothing has to be made for it.
@@ -178,9 +178,9 @@ async fn make_now(session: &Arc<Inner>, wanted: Wanted, early: bool) -> Result<D
     let known_layer = session.store.layer(&made)?.is_some();
     let (digest, size_bytes) = match wanted.purpose.clone() {
         Purpose::Keep => {
-            let session = session.clone();
+            let (session, runtime) = (session.clone(), Handle::current());
             in_thread(early, move || {
-                let writer = compress(&session, &wanted, session.store.blob_writer(None, None)?)?;
+                let writer = compress(&session, &wanted, &runtime, session.store.blob_writer(None, None)?)?;
                 let size_bytes = writer.written();
                 Ok((writer.commit()?, size_bytes))
             })
@@ -214,9 +214,10 @@ async fn send(
             async move { client.push_unfinished(&name, stream, async { digest.await.ok() }).await.is_ok() };
         (repository, task::spawn(work))
     });
-    let worker = session.clone();
+    let (worker, runtime) = (session.clone(), Handle::current());
     let (digest, size_bytes) = in_thread(early, move || {
-        let writer = compress(&worker, &wanted, writer)?.finish().map_err(|e| failed(&wanted, e))?;
+        let writer =
+            compress(&worker, &wanted, &runtime, writer)?.finish().map_err(|e| failed(&wanted, e))?;
         let (_, digest, size_bytes) = writer.finish();
         Ok((digest, size_bytes))
     })
@@ -246,10 +247,15 @@ fn failed(wanted: &Wanted, e: std::io::Error) -> BuildError {
 }
 
 /// Writes a layer in its form.
-fn compress<W: Write>(session: &Inner, wanted: &Wanted, writer: W) -> Result<W, BuildError> {
+fn compress<W: Write>(
+    session: &Inner,
+    wanted: &Wanted,
+    runtime: &Handle,
+    writer: W,
+) -> Result<W, BuildError> {
     let LayerFormat { compression, level, .. } = wanted.format;
     let mut encoder = cooper_oci::compress::encoder(writer, compression, level, session.threads)
         .map_err(|e| failed(wanted, e))?;
-    write_layer_tar(session, &wanted.diff_id, wanted.base.as_ref(), &mut encoder)?;
+    write_layer_tar(session, &wanted.diff_id, wanted.base.as_ref(), runtime, &mut encoder)?;
     encoder.finish().map_err(|e| failed(wanted, e))
 }

@@ -30,6 +30,10 @@ pub struct Growing {
 struct State {
     written: u64,
     end: Option<End>,
+    /// Somebody reads.
+    followed: bool,
+    /// It would have begun again if nobody had read.
+    outdated: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +46,12 @@ impl Growing {
     /// An empty file. What is written to `writer` must end up in it, in order.
     pub fn new<W: Write>(file: File, writer: W) -> (Arc<Self>, Announcing<W>) {
         let growing = Arc::new(Self { file, state: watch::Sender::new(State::default()) });
-        (growing.clone(), Announcing { inner: Some(writer), growing })
+        (growing.clone(), Announcing { inner: writer, told: Told(growing) })
     }
 
     /// Its bytes from `offset` on, as they come; an error if the writer gives up.
     pub fn stream(self: &Arc<Self>, offset: u64) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+        self.state.send_modify(|state| state.followed = true);
         let state = (self.clone(), self.state.subscribe(), offset);
         futures_util::stream::try_unfold(state, |(growing, mut receiver, at)| async move {
             // The sender lives as long as `growing`.
@@ -71,6 +76,7 @@ impl Growing {
 
     /// Its bytes from `offset` on, for a thread that may wait.
     pub fn reader(self: &Arc<Self>, offset: u64, runtime: Handle) -> GrowingReader {
+        self.state.send_modify(|state| state.followed = true);
         GrowingReader { receiver: self.state.subscribe(), growing: self.clone(), at: offset, runtime }
     }
 }
@@ -85,6 +91,13 @@ impl BlobSource for GrowingSource {
     }
 }
 
+impl Growing {
+    /// Whether it could not begin again because somebody read it.
+    pub fn is_outdated(&self) -> bool {
+        self.state.borrow().outdated
+    }
+}
+
 fn given_up() -> io::Error {
     io::Error::other("it was given up before it was whole")
 }
@@ -93,37 +106,56 @@ fn given_up() -> io::Error {
 /// that it never will be.
 #[derive(Debug)]
 pub struct Announcing<W> {
-    inner: Option<W>,
-    growing: Arc<Growing>,
+    inner: W,
+    told: Told,
+}
+
+/// Tells that nothing more will come.
+#[derive(Debug)]
+struct Told(Arc<Growing>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.state.send_modify(|state| {
+            state.end.get_or_insert(End::Broken);
+        });
+    }
 }
 
 impl<W: Write> Announcing<W> {
+    /// The writer.
+    pub fn get(&self) -> &W {
+        &self.inner
+    }
+
     /// The file is whole. Hands back the writer.
-    pub fn finish(mut self) -> io::Result<W> {
-        let mut inner = self.inner.take().ok_or_else(given_up)?;
+    pub fn finish(self) -> io::Result<W> {
+        let Self { mut inner, told } = self;
         inner.flush()?;
-        self.growing.state.send_modify(|state| state.end = Some(End::Whole));
+        told.0.state.send_modify(|state| state.end = Some(End::Whole));
         Ok(inner)
+    }
+
+    /// Begins again, as `restart` makes the writer do: an error of kind `Unsupported` if somebody reads already.
+    pub fn restart(&mut self, restart: impl FnOnce(&mut W) -> io::Result<()>) -> io::Result<()> {
+        let alone = self.told.0.state.send_if_modified(|state| {
+            state.outdated = state.followed;
+            state.written = if state.followed { state.written } else { 0 };
+            !state.followed
+        });
+        if alone { restart(&mut self.inner) } else { Err(io::ErrorKind::Unsupported.into()) }
     }
 }
 
 impl<W: Write> Write for Announcing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.inner.as_mut().ok_or_else(given_up)?.write(bytes)?;
-        self.growing.state.send_modify(|state| state.written += count as u64);
+        let count = self.inner.write(bytes)?;
+        self.told.0.state.send_modify(|state| state.written += count as u64);
         Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.inner.as_mut().map_or(Ok(()), Write::flush)
-    }
-}
-
-impl<W> Drop for Announcing<W> {
-    fn drop(&mut self) {
-        self.growing.state.send_modify(|state| {
-            state.end.get_or_insert(End::Broken);
-        });
+        self.inner.flush()
     }
 }
 

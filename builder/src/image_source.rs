@@ -260,8 +260,18 @@ async fn small_blob(
 
 /// Makes sure that the compressed blob of a layer is in the store.
 pub async fn fetch_layer(session: &Arc<Inner>, origin: &Origin) -> Result<(), BuildError> {
+    fetch_layer_and_tell(session, origin, || ()).await
+}
+
+/// As [`fetch_layer`]; tells as soon as its bytes can be read, though they may have to be waited for.
+pub async fn fetch_layer_and_tell(
+    session: &Arc<Inner>,
+    origin: &Origin,
+    begun: impl FnOnce() + Send,
+) -> Result<(), BuildError> {
     let descriptor = &origin.descriptor;
     if session.store.has_blob(&descriptor.digest)?.is_some() {
+        begun();
         return Ok(());
     }
     match &origin.source {
@@ -286,9 +296,13 @@ pub async fn fetch_layer(session: &Arc<Inner>, origin: &Origin) -> Result<(), Bu
                 writer.commit()?;
                 Ok(())
             })
-            .await
+            .await?;
+            begun();
+            Ok(())
         }
-        ImageSource::Registry(reference) => crate::transfer::pull_blob(session, reference, descriptor).await,
+        ImageSource::Registry(reference) => {
+            crate::arrivals::pull_blob(session, reference, descriptor, begun).await
+        }
     }
 }
 

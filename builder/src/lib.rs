@@ -5,6 +5,7 @@
 //! the snapshotter's store; everything that a person sees leaves as [`event::Event`]s. No terminal, no flags here.
 
 mod advice;
+mod arrivals;
 mod assemble;
 mod build;
 mod cancel;

@@ -9,6 +9,7 @@ use cooper_snapshotter::Store;
 use cooper_sys::process;
 use tokio::sync::Semaphore;
 
+use crate::arrivals::Arrivals;
 use crate::distribution::{RegistryOptions, Watch};
 use crate::error::{BuildError, Kind};
 use crate::forms::Forms;
@@ -43,6 +44,8 @@ pub struct Inner {
     lenient: Mutex<Option<(Vec<String>, Client)>>,
     /// Downloads.
     pub http: Http,
+    /// Blobs that are being fetched.
+    pub arrivals: Arrivals,
     /// Threads for compression.
     pub threads: usize,
     /// Layers compressed at the same time.
@@ -96,6 +99,7 @@ impl Session {
             lenient: Mutex::default(),
             http: Http::default(),
             forms: Forms::default(),
+            arrivals: Arrivals::default(),
             threads,
             compress_slots: Arc::new(Semaphore::new(2)),
             run_slots: Arc::new(Semaphore::new(128)),

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use cooper_oci::{Descriptor, Digest, Reference};
-use cooper_registry_client::{ErrorKind, FileSource, PushOptions, WriteSink};
-use cooper_snapshotter::BlobWriter;
+use cooper_registry_client::{ErrorKind, FileSource, PushOptions};
 
 use crate::assemble::{AssembledImage, Bundle};
 use crate::error::{BuildError, Kind};
@@ -13,23 +12,6 @@ use crate::forms::{self, Place, Purpose, Wanted};
 use crate::growing::GrowingSource;
 use crate::image_source::{Origin, fetch_layer};
 use crate::session::Inner;
-use crate::task;
-
-/// Brings one blob into the store; verified while it streams.
-pub async fn pull_blob(
-    session: &Arc<Inner>,
-    reference: &Reference,
-    descriptor: &Descriptor,
-) -> Result<(), BuildError> {
-    let failed = |e: &dyn std::fmt::Display| {
-        BuildError::new(Kind::Remote, format!("failed to fetch {} of {reference}: {e}", descriptor.digest))
-    };
-    let writer = session.store.blob_writer(Some(&descriptor.digest), Some(descriptor.size))?;
-    let mut sink = WriteSink::hashing(writer, BlobWriter::digest, BlobWriter::restart);
-    session.client().pull_blob(reference, descriptor, &mut sink).await.map_err(|e| failed(&e))?;
-    let writer = sink.into_inner().await.ok_or_else(|| failed(&"the writer was lost"))?;
-    task::blocking("keep blob", move || Ok(writer.commit().map(drop)?)).await
-}
 
 /// Brings several layers at once.
 pub async fn fetch_all(

@@ -131,6 +131,11 @@ impl BlobWriter {
         self.written
     }
 
+    /// The file, to read at positions what was written so far.
+    pub fn reader(&self) -> Result<File> {
+        self.file.as_file().try_clone().map_err(Error::io("open", self.file.path()))
+    }
+
     /// The digest of the bytes written so far.
     pub fn digest(&self) -> Digest {
         self.hasher.clone().finish()

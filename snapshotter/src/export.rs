@@ -63,7 +63,12 @@ impl Store {
     fn tar_of_snapshot(&self, diff_id: &DiffId, located: &Located, sink: &mut dyn Write) -> Result<()> {
         let root = fs::open_dir(&located.fs)?;
         let (found, _) = emit::emit_manifest(open_tree(self.layout(), &located.id)?, root.as_fd(), sink)?;
-        if found == *diff_id { Ok(()) } else { Err(Error::NotReproducible(diff_id.clone())) }
+        if found == *diff_id {
+            return Ok(());
+        }
+        // Names the file, if one is to blame.
+        self.inner().check(&located.id, &located.meta)?;
+        Err(Error::NotReproducible(diff_id.clone()))
     }
 
     /// Writes the merged tree of a chain as one tar, without whiteouts, sorted. Returns its digest and size.

@@ -9,10 +9,10 @@ use cooper_snapshotter::Chain;
 
 use super::Images;
 use super::name::ImageName;
-use crate::assemble;
+use crate::arrivals::fetch_and_unpack;
 use crate::error::{BuildError, Kind};
 use crate::export::replace_file;
-use crate::image_source::{Origin, Origins, fetch_layer};
+use crate::image_source::{Origin, Origins};
 use crate::images::SOURCE_ANNOTATION;
 use crate::task;
 
@@ -43,15 +43,11 @@ impl Images {
         let ids: Vec<Digest> = image.config.rootfs.diff_ids.clone();
         let chain = Chain::new(ids.clone());
         if !session.store.has_snapshot(&chain)? {
-            let all: Vec<Origin> = ids.iter().filter_map(|id| origins.get(id)).collect();
-            futures_util::future::try_join_all(all.iter().map(|o| fetch_layer(&session, o))).await?;
+            let origins = ids.iter().filter_map(|id| Some((id.clone(), origins.get(id)?))).collect();
+            fetch_and_unpack(&session, chain.clone(), origins).await?;
         }
         task::blocking("export files", move || {
             let store = &session.store;
-            store.ensure_unpacked(&chain, &|diff_id| {
-                let origin = origins.get(diff_id);
-                assemble::open_layer_tar(&session, diff_id, origin.as_ref().map(|o| &o.descriptor))
-            })?;
             if let Some(dest) = dest {
                 return replace_file(&dest, |out| Ok(store.flatten_tar(&chain, out).map(drop)?));
             }

@@ -11,10 +11,9 @@ use cooper_oci::ImageConfig;
 use cooper_oci::tar::{Entry, EntryKind, Writer};
 use cooper_snapshotter::{Chain, ExportOptions, Store};
 
-use crate::assemble;
+use crate::arrivals::fetch_and_unpack;
 use crate::build::Built;
 use crate::error::{BuildError, Kind};
-use crate::image_source::fetch_layer;
 use crate::request::OutputKind;
 use crate::session::Inner;
 use crate::task;
@@ -62,19 +61,12 @@ fn directory_of(config: &ImageConfig) -> String {
 
 async fn unpack(session: &Arc<Inner>, built: &Built) -> Result<(), BuildError> {
     let chain = built.rootfs.chain().clone();
-    let origins: Vec<_> =
-        built.rootfs.layers().iter().filter_map(|l| built.origins.get(&l.diff_id)).collect();
-    if !session.store.has_snapshot(&chain)? {
-        futures_util::future::try_join_all(origins.iter().map(|o| fetch_layer(session, o))).await?;
+    if session.store.has_snapshot(&chain)? {
+        return Ok(());
     }
-    let (session, origins) = (session.clone(), built.origins.clone());
-    task::blocking("unpack layers", move || {
-        session.store.ensure_unpacked(&chain, &|diff_id| {
-            assemble::open_layer_tar(&session, diff_id, origins.get(diff_id).as_ref().map(|o| &o.descriptor))
-        })?;
-        Ok(())
-    })
-    .await
+    let layers = built.rootfs.layers().iter();
+    let origins = layers.filter_map(|l| Some((l.diff_id.clone(), built.origins.get(&l.diff_id)?))).collect();
+    fetch_and_unpack(session, chain, origins).await.map(drop)
 }
 
 fn directories(store: &Store, parts: &[Part], dest: &Path, split: bool) -> Result<(), BuildError> {

@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use cooper_frontend::graph::StepId;
 
+use crate::arrivals::fetch_and_unpack;
 use crate::error::{BuildError, Kind};
 use crate::event::Event;
-use crate::image_source::fetch_layer;
 use crate::rootfs::Rootfs;
 use crate::solver::{Build, Output};
-use crate::{assemble, task};
+use crate::task;
 
 /// The root filesystem that a step's input holds.
 pub(crate) fn rootfs_of(inputs: &HashMap<StepId, Output>, id: StepId) -> Result<Rootfs, BuildError> {
@@ -54,23 +54,15 @@ pub(crate) async fn unpack(build: &Arc<Build>, rootfs: &Rootfs) -> Result<(), Bu
             return Ok(());
         }
     }
-    let origins: Vec<_> = rootfs.layers().iter().filter_map(|l| build.origins.get(&l.diff_id)).collect();
-    let fetch = futures_util::future::try_join_all(origins.iter().map(|o| fetch_layer(&build.session, o)));
+    let origins = rootfs.layers().iter();
+    let origins = origins.filter_map(|l| Some((l.diff_id.clone(), build.origins.get(&l.diff_id)?))).collect();
     tokio::select! {
-        done = fetch => done?,
-        () = build.cancel.cancelled() => return Err(BuildError::cancelled()),
-    };
-    let build = build.clone();
-    task::blocking("unpack layers", move || {
-        let session = build.session.clone();
-        let report = store.ensure_unpacked(&chain, &|diff_id| {
-            let origin = build.origins.get(diff_id);
-            assemble::open_layer_tar(&session, diff_id, origin.as_ref().map(|o| &o.descriptor))
-        })?;
-        for message in report.warnings {
-            build.events.send(Event::Warning { rule: "Unpack".into(), message, span: None });
+        done = fetch_and_unpack(&build.session, chain, origins) => {
+            for message in done? {
+                build.events.send(Event::Warning { rule: "Unpack".into(), message, span: None });
+            }
+            Ok(())
         }
-        Ok(())
-    })
-    .await
+        () = build.cancel.cancelled() => Err(BuildError::cancelled()),
+    }
 }

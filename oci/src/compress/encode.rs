@@ -3,12 +3,17 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use zstd::zstd_safe::CParameter;
+
 use super::{Compression, GzipWriter};
 
 /// gzip's level where none is given: libdeflate's, which makes smaller blobs at 5 than zlib does at 6.
 pub const DEFAULT_GZIP_LEVEL: i32 = 5;
 /// zstd's level where none is given.
 pub const DEFAULT_ZSTD_LEVEL: i32 = 3;
+
+/// Bytes that each thread of zstd takes at once.
+const ZSTD_JOB_BYTES: u32 = 4 << 20;
 
 /// Compresses what is written to it. Must be [finished](Self::finish).
 pub enum Encoder<W: Write> {
@@ -36,6 +41,8 @@ pub fn encoder<W: Write>(
             encoder.include_checksum(true)?;
             // No threads at all would give other bytes than one.
             encoder.multithread(u32::try_from(threads.clamp(1, 256)).unwrap_or(1))?;
+            // The default of twice as much takes 30 MiB more memory, and gains half a percent.
+            encoder.set_parameter(CParameter::JobSize(ZSTD_JOB_BYTES))?;
             Encoder::Zstd(encoder)
         }
     })
@@ -64,7 +71,7 @@ pub fn compressor_id(compression: Compression, level: Option<i32>) -> String {
     match compression {
         Compression::None => "none".to_owned(),
         Compression::Gzip => format!("gzip/libdeflate-1.26/{}/1MiB", level.unwrap_or(DEFAULT_GZIP_LEVEL)),
-        Compression::Zstd => format!("zstd/{}/{}", zstd_version(), level.unwrap_or(DEFAULT_ZSTD_LEVEL)),
+        Compression::Zstd => format!("zstd/{}/{}/4MiB", zstd_version(), level.unwrap_or(DEFAULT_ZSTD_LEVEL)),
     }
 }
 

@@ -21,6 +21,9 @@ pub(super) const HEAD: usize = HEADER.len() + 4;
 /// Bytes behind it: CRC-32 and length of the data.
 pub(super) const TAIL: usize = 8;
 
+/// Bytes of a block that are compressed to see whether they can be.
+const SAMPLE: usize = 64 * 1024;
+
 /// Compresses what is written to it with gzip, on several threads. Must be [finished](Self::finish); dropping
 /// it leaves a torn stream.
 pub struct GzipWriter<W: Write> {
@@ -35,7 +38,7 @@ pub struct GzipWriter<W: Write> {
 /// Where blocks are compressed.
 enum Coder {
     /// In the caller's thread.
-    Here(Compressor),
+    Here(Box<Deflater>),
     /// In threads of their own.
     Pool(Pool<Vec<u8>, Vec<u8>>),
 }
@@ -44,15 +47,14 @@ impl<W: Write> GzipWriter<W> {
     /// Starts a stream with a level from 0 to 9. One thread, or none, means the caller's.
     pub fn new(inner: W, level: u32, threads: usize) -> io::Result<Self> {
         let level = level.min(9);
-        let compressor = move || compressor(level);
         let coder = if threads > 1 {
             let make = Arc::new(move || {
-                let mut compressor = compressor();
-                move |block: Vec<u8>| member(&mut compressor, &block)
+                let mut deflater = Deflater::new(level);
+                move |block: Vec<u8>| deflater.member(&block)
             });
             Coder::Pool(Pool::start("gzip", threads, make)?)
         } else {
-            Coder::Here(compressor())
+            Coder::Here(Box::new(Deflater::new(level)))
         };
         Ok(Self { inner, level, block: Vec::with_capacity(BLOCK), begun: false, coder })
     }
@@ -73,8 +75,8 @@ impl<W: Write> GzipWriter<W> {
     fn end_block(&mut self) -> io::Result<()> {
         self.begun = true;
         match &mut self.coder {
-            Coder::Here(compressor) => {
-                let member = member(compressor, &self.block)?;
+            Coder::Here(deflater) => {
+                let member = deflater.member(&self.block)?;
                 self.block.clear();
                 self.inner.write_all(&member)
             }
@@ -111,24 +113,67 @@ impl<W: Write> std::fmt::Debug for GzipWriter<W> {
     }
 }
 
-fn compressor(level: u32) -> Compressor {
-    let level = i32::try_from(level).unwrap_or(9);
-    Compressor::new(CompressionLvl::new(level).unwrap_or_default())
+/// Makes members.
+struct Deflater {
+    compressor: Compressor,
+    /// Puts blocks into a stream as they are.
+    store: Compressor,
 }
 
-/// One block as a member.
-fn member(compressor: &mut Compressor, block: &[u8]) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; HEAD + compressor.deflate_compress_bound(block.len()) + TAIL];
-    let failed = |_| io::Error::other("deflate did not take its whole block");
-    let length = compressor.deflate_compress(block, &mut bytes[HEAD..]).map_err(failed)?;
-    bytes.truncate(HEAD + length);
-    bytes.extend_from_slice(&libdeflater::crc32(block).to_le_bytes());
-    let too_long = |_| io::Error::other("a block is too long");
-    bytes.extend_from_slice(&u32::try_from(block.len()).map_err(too_long)?.to_le_bytes());
-    let whole = u32::try_from(bytes.len()).map_err(too_long)?;
-    bytes[..HEADER.len()].copy_from_slice(&HEADER);
-    bytes[HEADER.len()..HEAD].copy_from_slice(&whole.to_le_bytes());
-    // Finished blocks may have to wait for slow ones.
-    bytes.shrink_to_fit();
-    Ok(bytes)
+impl Deflater {
+    fn new(level: u32) -> Self {
+        let make = |level| Compressor::new(CompressionLvl::new(level).unwrap_or_default());
+        Self { compressor: make(i32::try_from(level).unwrap_or(9)), store: make(0) }
+    }
+
+    /// One block as a member.
+    fn member(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
+        let noise = looks_like_noise(block) && !self.sample_shrinks(block)?;
+        let compressor = if noise { &mut self.store } else { &mut self.compressor };
+        let mut bytes = vec![0; HEAD + compressor.deflate_compress_bound(block.len()) + TAIL];
+        let length = compressor.deflate_compress(block, &mut bytes[HEAD..]).map_err(no_room)?;
+        bytes.truncate(HEAD + length);
+        bytes.extend_from_slice(&libdeflater::crc32(block).to_le_bytes());
+        let too_long = |_| io::Error::other("a block is too long");
+        bytes.extend_from_slice(&u32::try_from(block.len()).map_err(too_long)?.to_le_bytes());
+        let whole = u32::try_from(bytes.len()).map_err(too_long)?;
+        bytes[..HEADER.len()].copy_from_slice(&HEADER);
+        bytes[HEADER.len()..HEAD].copy_from_slice(&whole.to_le_bytes());
+        // Finished blocks may have to wait for slow ones.
+        bytes.shrink_to_fit();
+        Ok(bytes)
+    }
+
+    /// Whether a part from the middle of a block becomes smaller: even bytes may still come in an order.
+    fn sample_shrinks(&mut self, block: &[u8]) -> io::Result<bool> {
+        let start = (block.len() / 2).saturating_sub(SAMPLE / 2);
+        let sample = &block[start..block.len().min(start + SAMPLE)];
+        let mut bytes = vec![0; self.compressor.deflate_compress_bound(sample.len())];
+        let length = self.compressor.deflate_compress(sample, &mut bytes).map_err(no_room)?;
+        Ok(length < sample.len() / 100 * 98)
+    }
+}
+
+fn no_room(_: libdeflater::CompressionError) -> io::Error {
+    io::Error::other("deflate did not take its whole block")
+}
+
+/// Whether all byte values are about as frequent, as in what is compressed or encrypted already: deflate would take as
+/// long for it as for text, and gain nothing.
+fn looks_like_noise(block: &[u8]) -> bool {
+    if block.len() < SAMPLE {
+        return false;
+    }
+    // Four counts side by side, so that equal neighbours do not wait for one another.
+    let mut counts = [[0u32; 256]; 4];
+    for bytes in block.chunks_exact(4) {
+        for (count, byte) in counts.iter_mut().zip(bytes) {
+            count[usize::from(*byte)] += 1;
+        }
+    }
+    let squares: u64 =
+        (0..256).map(|value| counts.iter().map(|count| u64::from(count[value])).sum::<u64>().pow(2)).sum();
+    let length = block.len() as u64;
+    // Even counts give 1/256 of the square of the length, and anything else gives more.
+    squares * 256 / length < length + length / 50
 }

@@ -1,0 +1,137 @@
+//! Blobs on their way from a registry into the store.
+//!
+//! Each is fetched once at a time, however many steps want it, and can be read while it arrives: its layer is unpacked
+//! meanwhile. What comes out of that counts only when it has the diff ID; the blob itself, only when it has its digest.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cooper_oci::{Descriptor, Digest, Reference};
+use cooper_registry_client::WriteSink;
+use cooper_snapshotter::{BlobWriter, Chain};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::assemble::open_layer_tar;
+use crate::error::{BuildError, Kind};
+use crate::growing::{Announcing, Growing};
+use crate::image_source::{Origin, fetch_layer_and_tell};
+use crate::session::Inner;
+use crate::task;
+
+/// The arrivals of one session.
+#[derive(Default)]
+pub struct Arrivals {
+    open: Mutex<HashMap<Digest, Arc<Growing>>>,
+    turns: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+/// Takes an arrival off the list.
+struct Listed<'a>(&'a Arrivals, &'a Digest);
+
+impl Drop for Listed<'_> {
+    fn drop(&mut self) {
+        self.0.open.lock().unwrap_or_else(PoisonError::into_inner).remove(self.1);
+    }
+}
+
+impl Arrivals {
+    /// Reads a blob that is on its way, waiting for what is not there yet. `None` if it is not on its way.
+    pub fn follow(&self, digest: &Digest, runtime: Handle) -> Option<Box<dyn Read + Send>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Box::new(open.get(digest)?.reader(0, runtime)))
+    }
+
+    fn list<'a>(&'a self, digest: &'a Digest, growing: Arc<Growing>) -> Listed<'a> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(digest.clone(), growing);
+        Listed(self, digest)
+    }
+
+    fn turn(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        turns.entry(digest.clone()).or_default().clone()
+    }
+}
+
+/// Brings one blob into the store; verified while it streams. `begun` is told when it can be followed.
+pub async fn pull_blob(
+    session: &Arc<Inner>,
+    reference: &Reference,
+    descriptor: &Descriptor,
+    begun: impl FnOnce() + Send,
+) -> Result<(), BuildError> {
+    let failed = |e: &dyn std::fmt::Display| {
+        BuildError::new(Kind::Remote, format!("failed to fetch {} of {reference}: {e}", descriptor.digest))
+    };
+    let arrivals = &session.arrivals;
+    let turn = arrivals.turn(&descriptor.digest);
+    let _turn = turn.lock().await;
+    if session.store.has_blob(&descriptor.digest)?.is_some() {
+        begun();
+        return Ok(());
+    }
+    let pull = async |writer| {
+        let digest = |writer: &Announcing<BlobWriter>| writer.get().digest();
+        let mut sink = WriteSink::hashing(writer, digest, |writer| writer.restart(BlobWriter::restart));
+        session.client().pull_blob(reference, descriptor, &mut sink).await.map_err(|e| failed(&e))?;
+        sink.into_inner().await.ok_or_else(|| failed(&"the writer was lost"))
+    };
+    let start = || -> Result<_, BuildError> {
+        let writer = session.store.blob_writer(Some(&descriptor.digest), Some(descriptor.size))?;
+        Ok(Growing::new(writer.reader()?, writer))
+    };
+    let (growing, writer) = start()?;
+    let first = {
+        let _listed = arrivals.list(&descriptor.digest, growing.clone());
+        begun();
+        pull(writer).await
+    };
+    let writer = match first {
+        // A mirror gave something else, and what was read of it cannot be taken back: again, for nobody.
+        Err(_) if growing.is_outdated() => pull(start()?.1).await?,
+        other => other?,
+    };
+    let writer = writer.finish().map_err(|e| failed(&e))?;
+    task::blocking("keep blob", move || Ok(writer.commit().map(drop)?)).await
+}
+
+/// Brings all layers of a chain and unpacks them meanwhile. Returns what had to be left out, a line each.
+pub async fn fetch_and_unpack(
+    session: &Arc<Inner>,
+    chain: Chain,
+    origins: HashMap<Digest, Origin>,
+) -> Result<Vec<String>, BuildError> {
+    let origins = Arc::new(origins);
+    let (mut fetches, mut gates) = (Vec::new(), HashMap::new());
+    for (diff_id, origin) in origins.iter() {
+        let (gate, opened) = watch::channel(false);
+        gates.insert(diff_id.clone(), opened);
+        fetches.push(fetch_layer_and_tell(session, origin, move || {
+            gate.send_replace(true);
+        }));
+    }
+    let runtime = Handle::current();
+    let unpack = |gates: HashMap<Digest, watch::Receiver<bool>>| {
+        let (session, chain, origins, runtime) =
+            (session.clone(), chain.clone(), origins.clone(), runtime.clone());
+        task::blocking("unpack layers", move || {
+            let report = session.store.ensure_unpacked(&chain, &|diff_id| {
+                if let Some(gate) = gates.get(diff_id) {
+                    // An error: it could not even be begun, which the fetch tells better.
+                    let _ = runtime.block_on(gate.clone().wait_for(|open| *open));
+                }
+                open_layer_tar(&session, diff_id, origins.get(diff_id).map(|o| &o.descriptor), &runtime)
+            })?;
+            Ok(report.warnings)
+        })
+    };
+    let (fetched, unpacked) = tokio::join!(futures_util::future::try_join_all(fetches), unpack(gates));
+    fetched?;
+    match unpacked {
+        // Perhaps what was followed was given up for a better one.
+        Err(_) => unpack(HashMap::new()).await,
+        warnings => warnings,
+    }
+}
