@@ -21,7 +21,7 @@ use super::write_file::{Shared, Spot};
 /// Files in one batch at most.
 pub(super) const BATCH: usize = 64;
 /// Batches on their way at most: each may hold two descriptors.
-const QUEUE: usize = 32;
+const QUEUE: usize = 8;
 /// A copy of so few files is done before a thread would have started.
 const WORTH_A_THREAD: usize = 32;
 /// More threads than this only wait for the filesystem.
