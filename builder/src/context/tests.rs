@@ -41,6 +41,35 @@ fn a_saved_index_is_read_back() {
 }
 
 #[test]
+fn what_does_not_fit_in_memory_is_known_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index");
+    let stat = old_stat(0);
+    let of = |ino, size| Stat { ino, size, ..stat };
+    let mut index = StatIndex::load(&path);
+    for ino in 0..500 {
+        index.insert(&of(ino * 7 % 500, 1), [1; 32]);
+    }
+    for ino in (0..500).step_by(3) {
+        index.insert(&of(ino, 2), [2; 32]);
+    }
+    let known = |index: &mut StatIndex| {
+        for ino in 0..500 {
+            let new = ino % 3 == 0;
+            assert_eq!(index.get(&of(ino, 1)), (!new).then_some([1; 32]), "{ino}");
+            assert_eq!(index.get(&of(ino, 2)), new.then_some([2; 32]), "{ino}");
+            assert_eq!((index.is_current(&of(ino, 1)), index.is_current(&of(ino, 2))), (!new, new), "{ino}");
+        }
+    };
+    known(&mut index);
+    index.save(&path).unwrap();
+    let mut read = StatIndex::load(&path);
+    assert_eq!(read.len(), 500);
+    known(&mut read);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn any_changed_attribute_forgets_the_content() {
     let mut index = StatIndex::default();
     let stat = old_stat(7);

@@ -51,7 +51,11 @@ struct Block {
 impl Saved {
     /// Opens an index file; `None` if there is none, or no good one.
     pub fn open(path: &Path) -> Option<Saved> {
-        let file = File::open(path).ok()?;
+        Saved::of(File::open(path).ok()?)
+    }
+
+    /// The same of a file that is open.
+    pub fn of(file: File) -> Option<Saved> {
         let size = file.metadata().ok().filter(|meta| meta.is_file() && meta.len() <= MAX_BYTES)?.len();
         let foot_at = size.checked_sub(FOOT_BYTES as u64)?;
         let mut foot = [0; FOOT_BYTES];
