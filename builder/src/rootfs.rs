@@ -17,11 +17,33 @@ pub struct Layer {
     pub created_seconds: Option<i64>,
 }
 
-/// A stack of layers, base first. A clone shares them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// A stack of layers, base first. A clone shares them, and one more costs the same whatever is below it.
+#[derive(Debug, Clone, Default)]
 pub struct Rootfs {
     layers: Vec<Arc<Layer>>,
     chain: Chain,
+    hashes: Box<Hashes>,
+}
+
+/// Of diff IDs and of identities.
+#[derive(Debug, Clone, Default)]
+struct Hashes {
+    content: Lines,
+    identity: Lines,
+}
+
+/// A hash of lines in the making.
+#[derive(Debug, Clone, Default)]
+struct Lines(blake3::Hasher);
+
+impl Lines {
+    fn push(&mut self, line: &str) {
+        self.0.update(line.as_bytes()).update(b"\n");
+    }
+
+    fn digest(&self) -> String {
+        self.0.finalize().to_hex().to_string()
+    }
 }
 
 impl Rootfs {
@@ -41,6 +63,8 @@ impl Rootfs {
     /// Puts a layer on top.
     pub fn push(&mut self, layer: Layer) {
         self.chain.push(layer.diff_id.clone());
+        self.hashes.content.push(layer.diff_id.as_str());
+        self.hashes.identity.push(&layer.identity);
         self.layers.push(Arc::new(layer));
     }
 
@@ -51,20 +75,11 @@ impl Rootfs {
 
     /// One digest of all layers' bytes.
     pub fn content(&self) -> String {
-        digest(self.layers.iter().map(|l| l.diff_id.as_str()))
+        self.hashes.content.digest()
     }
 
     /// One digest of all identities, for step keys.
     pub fn identity(&self) -> String {
-        digest(self.layers.iter().map(|l| l.identity.as_str()))
+        self.hashes.identity.digest()
     }
-}
-
-fn digest<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for line in lines {
-        hasher.update(line.as_bytes());
-        hasher.update(b"\n");
-    }
-    hasher.finalize().to_hex().to_string()
 }
