@@ -1,6 +1,7 @@
 //! A build from the request to the outcome: read, plan, solve, export.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -266,7 +267,7 @@ fn read_ignore(context: &Path, dockerfile: Option<&Path>) -> Result<Option<(Stri
                 let name = path.file_name().map_or_else(String::new, |n| n.to_string_lossy().into_owned());
                 return Ok(Some((String::from_utf8_lossy(&bytes).into_owned(), name)));
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {}
             Err(e) => return Err(BuildError::user(format!("cannot read {}", path.display())).caused_by(e)),
         }
     }

@@ -279,6 +279,8 @@ pub enum MountKind {
     Tmpfs {
         /// Size limit.
         size_bytes: Option<u64>,
+        /// No writes.
+        read_only: bool,
     },
     /// A secret of the client.
     Secret {

@@ -80,6 +80,8 @@ pub enum MountKind {
         size_bytes: Option<u64>,
         /// Mode of the directory.
         mode: u32,
+        /// Nothing can be written to it.
+        read_only: bool,
     },
     /// A read-only file in memory, which no layer will ever hold: a secret, or a script if its mode has an execute bit.
     Secret {

@@ -67,6 +67,7 @@ pub enum OrderedKind {
     Tmpfs {
         size_bytes: Option<u64>,
         mode: u32,
+        read_only: bool,
     },
     File {
         data: Bytes,
@@ -147,7 +148,9 @@ pub fn hand_over(spec: Spec) -> Result<Handed> {
                 Attributes { read_only, nosuid, nodev: nodev || !spec.insecure, noexec: false },
             )?,
             MountKind::Socket { source } => ready(source, Attributes::HARMLESS)?,
-            MountKind::Tmpfs { size_bytes, mode } => OrderedKind::Tmpfs { size_bytes, mode },
+            MountKind::Tmpfs { size_bytes, mode, read_only } => {
+                OrderedKind::Tmpfs { size_bytes, mode, read_only }
+            }
             MountKind::Secret { data, uid, gid, mode } => {
                 OrderedKind::File { data: Bytes(data), uid, gid, mode }
             }

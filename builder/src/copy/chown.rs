@@ -1,7 +1,8 @@
 //! `--chown`: names and numbers to ids, as the image's own passwd and group files have them.
 //!
-//! Numbers are never looked up. A name that is not found counts as 0 (a group then as the user's), which is worth a
-//! warning. The files are read inside the root, must be regular and of sane size.
+//! Numbers are never looked up, nor is `root`, which is 0. A name that is not found counts as 0 (a group then as the
+//! user's), which is worth a warning; so does a number beyond 32 bits with a sign, which BuildKit takes for a name. The
+//! files are read inside the root, must be regular and of sane size.
 
 use std::io::Read as _;
 use std::os::fd::BorrowedFd;
@@ -20,7 +21,7 @@ pub struct Owner {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Names that were not found.
+    /// Which names were not found.
     pub warnings: Vec<String>,
 }
 
@@ -37,45 +38,39 @@ pub fn resolve_chown(root: Option<BorrowedFd<'_>>, spec: &str) -> Result<Owner, 
         None => Err(bad(format!("the name {name:?} needs a base image with /{file}; use a number"))),
     };
     let mut warnings = Vec::new();
-    let (uid, mut gid) = match number(user).map_err(bad)? {
+    let (uid, mut gid) = match number(user) {
         Some(id) => (id, id),
         None => look_up("etc/passwd", user)?.map_or_else(
             || {
-                warnings.push(format!("--chown: the image has no user {user:?}, root is used"));
+                warnings.push(format!("the image has no user {user:?}, root is used"));
                 (0, 0)
             },
             |ids| (ids.first, ids.second),
         ),
     };
     if let Some(group) = group {
-        match number(group).map_err(bad)? {
+        match number(group) {
             Some(id) => gid = id,
             None => match look_up("etc/group", group)? {
                 Some(fields) => gid = fields.first,
-                None => warnings.push(format!("--chown: the image has no group {group:?}, {gid} is used")),
+                None => warnings.push(format!("the image has no group {group:?}, {gid} is used")),
             },
         }
     }
     Ok(Owner { uid, gid, warnings })
 }
 
-/// True if the spec has a name in it, so that the image's files are part of the step's inputs.
-pub fn names_needed(spec: &str) -> (bool, bool) {
-    let (user, group) = spec.split_once(':').unwrap_or((spec, ""));
-    (matches!(number(user), Ok(None)), matches!(number(group), Ok(None)))
+/// `user[:group]` with `root` as the number that it always is.
+pub fn plain_owner(spec: &str) -> String {
+    let words: Vec<&str> = spec.split(':').map(|word| if word == "root" { "0" } else { word }).collect();
+    words.join(":")
 }
 
-/// The empty word is 0; `None` is a name.
-fn number(word: &str) -> Result<Option<u32>, String> {
-    if word.is_empty() {
-        return Ok(Some(0));
-    }
-    match word.parse::<i128>() {
-        Ok(id) => match u32::try_from(id) {
-            Ok(u32::MAX) | Err(_) => Err(format!("{word} is no id")),
-            Ok(id) => Ok(Some(id)),
-        },
-        Err(_) => Ok(None),
+/// The empty word and `root` are 0; `None` is a name. Of negative numbers, -1 leaves the owner as it is, root.
+fn number(word: &str) -> Option<u32> {
+    match word {
+        "" | "root" => Some(0),
+        _ => word.parse::<i32>().ok().map(|id| if id == -1 { 0 } else { id.cast_unsigned() }),
     }
 }
 

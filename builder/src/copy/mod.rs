@@ -30,7 +30,7 @@ mod xattrs;
 
 pub use archive::Unpacker;
 pub use chmod::ModeChange;
-pub use chown::{Owner, names_needed, resolve_chown};
+pub use chown::{Owner, plain_owner, resolve_chown};
 pub use digest::{ContentDigest, digest, examine, named_inputs};
 pub use error::CopyError;
 pub use select::{Selection, named_path, select, select_path};

@@ -8,10 +8,9 @@ use cooper_frontend::graph::{Chmod, CopyOp, SourceKind, StepId};
 use cooper_snapshotter::LayerInfo;
 
 use super::sources::{self, StoreUnpacker, with_tree};
-use super::{bring, rootfs_of, unpack};
+use super::{bring, rootfs_of, tell_surprises, unpack};
 use crate::copy::{self, CopyOptions};
 use crate::error::{BuildError, Kind};
-use crate::event::Event;
 use crate::rootfs::Rootfs;
 use crate::solver::key::Inputs;
 use crate::solver::{Build, LayerStep, Output};
@@ -54,7 +53,7 @@ impl LayerStep for CopyStep<'_> {
             inputs.add("parent layers", self.base.identity());
         }
         inputs.add("destination", &op.dest);
-        inputs.add("--chown", op.chown.as_deref().unwrap_or_default());
+        inputs.add("--chown", copy::plain_owner(op.chown.as_deref().unwrap_or_default()));
         inputs.add(
             "--chmod",
             match &op.chmod {
@@ -113,7 +112,7 @@ impl LayerStep for CopyStep<'_> {
                 Some(spec) => {
                     let root = (!op.link && !chain.is_empty()).then(|| active.root());
                     let resolved = copy::resolve_chown(root, spec)?;
-                    warnings.extend(resolved.warnings.clone());
+                    warnings.extend(resolved.warnings.iter().map(|warning| format!("--chown: {warning}")));
                     Some((resolved.uid, resolved.gid))
                 }
             };
@@ -135,13 +134,7 @@ impl LayerStep for CopyStep<'_> {
                 .map_err(|e| e.at(source.span))?;
                 warnings.extend(report.warnings);
             }
-            for message in warnings {
-                if build.request.strict {
-                    return Err(BuildError::user(message).hint("--strict makes this an error"));
-                }
-                let span = build.graph.dag[petgraph::graph::NodeIndex::new(step - build.first_step)].span;
-                build.events.send(Event::Warning { rule: "CopySurprise".into(), message, span });
-            }
+            tell_surprises(&build, step, warnings)?;
             drop(upper);
             Ok(store.commit(active)?)
         })

@@ -28,6 +28,22 @@ pub(crate) fn rootfs_of(inputs: &HashMap<StepId, Output>, id: StepId) -> Result<
     }
 }
 
+/// Warns of what BuildKit does in silence and a user may not expect; `--strict` makes it an error.
+pub(crate) fn tell_surprises(
+    build: &Build,
+    step: usize,
+    surprises: impl IntoIterator<Item = String>,
+) -> Result<(), BuildError> {
+    for message in surprises {
+        if build.request.strict {
+            return Err(BuildError::user(message).hint("--strict makes this an error"));
+        }
+        let span = build.graph.dag[petgraph::graph::NodeIndex::new(step - build.first_step)].span;
+        build.events.send(Event::Warning { rule: "CopySurprise".into(), message, span });
+    }
+    Ok(())
+}
+
 /// Brings what a step's input holds, as far as it is not there yet.
 pub(crate) async fn bring(
     build: &Arc<Build>,

@@ -31,6 +31,9 @@ use crate::task;
 /// Secrets larger than this are refused, as BuildKit does.
 const MAX_SECRET_BYTES: usize = 500 << 10;
 
+/// Owner, group and mode of a cache that says nothing else.
+const DEFAULT_LOOK: (u32, u32, u32) = (0, 0, 0o755);
+
 /// Adds the mounts to a RUN's named inputs. Contents of caches and secrets never count.
 pub async fn key_inputs(
     build: &Arc<Build>,
@@ -48,10 +51,20 @@ pub async fn key_inputs(
                 sources::mount_key_inputs(build, output, source, mount.span, inputs).await?;
             }
             // Identity of the cache is no part of the key: its content never is.
-            MountKind::Cache { read_only, .. } => {
-                inputs.add(&name, format!("cache{}", if *read_only { ", read-only" } else { "" }));
+            MountKind::Cache { read_only, uid, gid, mode, .. } => {
+                let look = if (*uid, *gid, *mode) == DEFAULT_LOOK {
+                    String::new()
+                } else {
+                    format!(", {uid}:{gid} {mode:o}")
+                };
+                inputs.add(&name, format!("cache{}{look}", if *read_only { ", read-only" } else { "" }));
             }
-            MountKind::Tmpfs { size_bytes } => inputs.add(&name, format!("tmpfs {size_bytes:?}")),
+            MountKind::Tmpfs { size_bytes, read_only } => {
+                inputs.add(
+                    &name,
+                    format!("tmpfs {size_bytes:?}{}", if *read_only { ", read-only" } else { "" }),
+                );
+            }
             MountKind::Secret { id, env, required, uid, gid, mode } => {
                 inputs.add(&name, format!("secret {id} {env:?} {required} {uid}:{gid} {mode:o}"));
             }
@@ -101,9 +114,9 @@ pub struct HeldMounts {
 
 enum Held {
     Bind { source: usize, path: String, read_only: bool },
-    Cache { mount: CacheMount, read_only: bool },
+    Cache { mount: Arc<CacheMount>, file: Option<String>, read_only: bool },
     CacheLater { from: Option<(usize, String)> },
-    Tmpfs { size_bytes: Option<u64> },
+    Tmpfs { size_bytes: Option<u64>, read_only: bool },
     Secret { data: Option<Vec<u8>>, env: Option<String>, uid: u32, gid: u32, mode: u32, file: bool },
     Ssh { forward: Option<Forward> },
 }
@@ -154,7 +167,9 @@ pub async fn prepare(
                 Held::Bind { source, path, read_only: *read_only }
             }
             MountKind::Cache { .. } => Held::CacheLater { from: source },
-            MountKind::Tmpfs { size_bytes } => Held::Tmpfs { size_bytes: *size_bytes },
+            MountKind::Tmpfs { size_bytes, read_only } => {
+                Held::Tmpfs { size_bytes: *size_bytes, read_only: *read_only }
+            }
             MountKind::Secret { id, env, required, uid, gid, mode } => Held::Secret {
                 data: secret(&build.request, id, *required).map_err(|e| e.at(mount.span))?,
                 env: env.clone(),
@@ -290,6 +305,7 @@ pub fn open_cache_mounts(
         }
     }
     let HeldMounts { mounts: all, sources } = held;
+    let mut taken: HashMap<String, (Arc<CacheMount>, Option<String>)> = HashMap::new();
     for (op, slot) in mounts.iter().zip(all) {
         let (Held::CacheLater { from }, MountKind::Cache { id, sharing, read_only, uid, gid, mode, .. }) =
             (&*slot, &op.kind)
@@ -310,13 +326,24 @@ pub fn open_cache_mounts(
                     let _ = write!(identity, "\0{content}\0{path}");
                 }
             }
-            None if (*uid, *gid, *mode) != (0, 0, 0o755) => {
+            None if (*uid, *gid, *mode) != DEFAULT_LOOK => {
                 let _ = write!(identity, "\0{uid}:{gid}:{mode:o}");
             }
             None => {}
         }
-        let mount = store.cache_mount(&identity, sharing)?;
+        // One that the command has twice is taken once, by the first one's sharing.
+        if let Some((mount, file)) = taken.get(&identity) {
+            *slot = Held::Cache { mount: Arc::clone(mount), file: file.clone(), read_only: *read_only };
+            continue;
+        }
+        let mount = Arc::new(store.cache_mount(&identity, sharing)?);
         let dir = fs::open_dir(mount.path())?;
+        let mut file = None;
+        if let Some((from, path)) = &from {
+            let first = fs::resolve_in_root(sources[*from].root()?, Path::new(path), OFlags::empty());
+            let is_dir = first.and_then(fs::fstat).is_ok_and(|stat| stat.is_dir());
+            file = (!is_dir).then(|| base_name(path));
+        }
         if ignore_cache && !mount.is_fresh() {
             for entry in fs::read_dir(&dir)? {
                 fs::remove_tree_at(&dir, &entry.name)?;
@@ -331,9 +358,14 @@ pub fn open_cache_mounts(
                 Some((from, path)) => fill(&dir, sources[from].root()?, &path, op)?,
             }
         }
-        *slot = Held::Cache { mount, read_only: *read_only };
+        taken.insert(identity, (Arc::clone(&mount), file.clone()));
+        *slot = Held::Cache { mount, file, read_only: *read_only };
     }
     Ok(())
+}
+
+fn base_name(path: &str) -> String {
+    Path::new(path).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 /// Gives a new cache mount its first content.
@@ -381,8 +413,11 @@ impl HeldMounts {
                         })?;
                     SandboxMount::Bind { source, read_only: *read_only, nosuid: false, nodev: false }
                 }
-                Held::Cache { mount, read_only } => SandboxMount::Bind {
-                    source: fs::open_path(mount.path())?,
+                Held::Cache { mount, file, read_only } => SandboxMount::Bind {
+                    source: match file {
+                        None => fs::open_path(mount.path())?,
+                        Some(file) => fs::open_path(&mount.path().join(file))?,
+                    },
                     read_only: *read_only,
                     nosuid: false,
                     nodev: true,
@@ -390,7 +425,9 @@ impl HeldMounts {
                 Held::CacheLater { .. } => {
                     return Err(BuildError::new(Kind::Internal, "a cache mount was not opened"));
                 }
-                Held::Tmpfs { size_bytes } => SandboxMount::Tmpfs { size_bytes: *size_bytes, mode: 0o1777 },
+                Held::Tmpfs { size_bytes, read_only } => {
+                    SandboxMount::Tmpfs { size_bytes: *size_bytes, mode: 0o1777, read_only: *read_only }
+                }
                 Held::Secret { file: false, .. }
                 | Held::Secret { data: None, .. }
                 | Held::Ssh { forward: None } => {

@@ -70,6 +70,10 @@ impl LayerStep for RunStep<'_> {
         if let Some(size) = op.shm_size_bytes {
             inputs.add("shm size", size.to_string());
         }
+        // Whom a name means may change from build to build.
+        for (name, _) in &op.extra_hosts {
+            inputs.add(format!("host {name}"), "");
+        }
         for (name, soft, hard) in &op.ulimits {
             inputs.add(format!("ulimit {name}"), format!("{soft}:{hard}"));
         }

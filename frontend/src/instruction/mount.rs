@@ -3,6 +3,7 @@
 use crate::ast::{MountFlag, MountType, MountValues, Sharing, Text};
 use crate::error::{ParseError, did_you_mean_exactly};
 use crate::expand::ExpandError;
+use crate::gopath;
 use crate::parser::go_bool;
 
 use super::csv::fields;
@@ -204,6 +205,11 @@ impl Reading {
             }
         }
         values.read_only = read_only.unwrap_or(!matches!(kind, MountType::Cache | MountType::Tmpfs));
+        if kind == MountType::Tmpfs
+            && values.source.as_deref().is_some_and(|path| gopath::join(&["/", path]) != "/")
+        {
+            return Err("tmpfs does not support source".to_owned());
+        }
         if kind == MountType::Secret {
             if values.from.is_some() {
                 return Err("secret mount should not have a from".to_owned());

@@ -130,6 +130,9 @@ impl StageRun<'_, '_> {
 
     fn expose(&mut self, words: &[Text]) -> Result<(), PlanError> {
         let mut exposed = Vec::new();
+        // In the order of the words as they are written, before variables count.
+        let mut words: Vec<&Text> = words.iter().collect();
+        words.sort_by(|a, b| a.as_str().cmp(b.as_str()));
         for text in words {
             let place = self.place(text.span);
             let expanded = self
@@ -137,7 +140,6 @@ impl StageRun<'_, '_> {
                 .expander
                 .words(text.as_str(), &self.state.env)
                 .map_err(PlanError::expand(place))?;
-            self.warn_unset(&expanded.unmatched);
             for word in expanded.words {
                 let ports = expose::ports(&word).map_err(|message| self.error(text.span, message))?;
                 // Eight bytes of text make a range of 65535 ports.
@@ -251,9 +253,9 @@ impl StageRun<'_, '_> {
         argv
     }
 
-    /// Changes the working directory, without making it.
+    /// Changes the working directory, without making it. An absolute path stays as it is written.
     pub(super) fn enter(&mut self, path: &str) {
-        self.state.cwd = self.resolve_path(path);
+        self.state.cwd = if path.starts_with('/') { path.to_owned() } else { self.resolve_path(path) };
         self.state.image.config.working_dir.clone_from(&self.state.cwd);
     }
 

@@ -56,7 +56,8 @@ impl StageRun<'_, '_> {
                 }
                 MountType::Tmpfs => {
                     let size_bytes = Some(values.size_bytes).filter(|size| *size > 0);
-                    self.mount(&values, span, MountKind::Tmpfs { size_bytes })?
+                    let read_only = values.read_only;
+                    self.mount(&values, span, MountKind::Tmpfs { size_bytes, read_only })?
                 }
                 MountType::Secret => self.secret(&values, span)?,
                 MountType::Ssh => {

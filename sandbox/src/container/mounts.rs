@@ -137,10 +137,11 @@ impl<'a> Stage<'a> {
                 let mount = self.ready.get_mut(*fd).and_then(Option::take);
                 mount.ok_or_else(|| Failure::plain("", "its descriptor was not handed over".to_owned()))
             }
-            OrderedKind::Tmpfs { size_bytes, mode } => {
+            OrderedKind::Tmpfs { size_bytes, mode, read_only } => {
                 let mut options = vec![FsOption::Value("mode", format!("{mode:o}"))];
                 options.extend(size_bytes.map(|size| FsOption::Value("size", size.to_string())));
-                let attributes = Attributes { nosuid: true, nodev: true, ..Attributes::default() };
+                let attributes =
+                    Attributes { read_only: *read_only, nosuid: true, nodev: true, noexec: false };
                 mount::mount_fs("tmpfs", &options, attributes).step("")
             }
             OrderedKind::File { data, uid, gid, mode } => {

@@ -315,7 +315,7 @@ fn mounts_appear_at_their_targets(_: Level) {
             MountKind::Secret { data: b"\xff\0".to_vec(), uid: 5, gid: 6, mode: 0o400 },
         )
         .mount("/cache", bind("cache", false))
-        .mount("/scratch", MountKind::Tmpfs { size_bytes: Some(1 << 20), mode: 0o1777 })
+        .mount("/scratch", MountKind::Tmpfs { size_bytes: Some(1 << 20), mode: 0o1777, read_only: false })
         .mount("/one", bind("single", true))
         .mount("/sock", MountKind::Socket { source: handle(&path("socket")) })
         .mount("/dev/extra", bind("dir", true))
@@ -348,7 +348,7 @@ fn the_last_mount_on_a_target_wins(_: Level) {
     let text = Case::new("cat /x/file /etc/hosts; ls /x; touch /dev/shm/x && stat -f -c %s /dev/shm")
         .mount("/x/file", secret("first\n"))
         .mount("/x/./file", secret("second\n"))
-        .mount("/x", MountKind::Tmpfs { size_bytes: None, mode: 0o755 })
+        .mount("/x", MountKind::Tmpfs { size_bytes: None, mode: 0o755, read_only: false })
         .mount("/etc/hosts", secret("mine\n"))
         .run();
     assert!(text.starts_with("second\nmine\nfile\n"), "{text}");
@@ -386,7 +386,8 @@ fn one_detached_source_serves_many_containers(level: Level) {
 
 fn invalid_targets_are_refused(_: Level) {
     for target in ["/", "relative", "/a/.."] {
-        let case = Case::new("true").mount(target, MountKind::Tmpfs { size_bytes: None, mode: 0o755 });
+        let case = Case::new("true")
+            .mount(target, MountKind::Tmpfs { size_bytes: None, mode: 0o755, read_only: false });
         assert!(matches!(case.try_run(), Err(Error::Spec(_))), "{target}");
     }
     for name in ["proc", "sys", "dev"] {

@@ -44,7 +44,7 @@ fn targets_are_relative_to_the_working_directory() {
     let found =
         mounts("--mount=type=tmpfs,target=a/../b --mount=source=f --mount=type=tmpfs,target=$T,size=2m");
     assert_eq!(found.iter().map(target).collect::<Vec<_>>(), ["/w/b", "/w", "/t/x"]);
-    assert_eq!(found[2].kind, MountKind::Tmpfs { size_bytes: Some(2 << 20) });
+    assert_eq!(found[2].kind, MountKind::Tmpfs { size_bytes: Some(2 << 20), read_only: false });
     assert_eq!(message("FROM busybox\nRUN --mount=source=f x\n"), "invalid mount target \"/\"");
 }
 

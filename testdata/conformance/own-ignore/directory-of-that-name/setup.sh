@@ -1,0 +1,1 @@
+mkdir .dockerignore; echo f > .dockerignore/g; echo f > f
