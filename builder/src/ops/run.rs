@@ -270,7 +270,8 @@ fn environment(
     if !has("PATH", &env) {
         env.push(("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()));
     }
-    if !has("HOME", &env) {
+    if env.iter().all(|(name, value)| name != "HOME" || value.is_empty()) {
+        env.retain(|(name, _)| name != "HOME");
         env.push(("HOME".into(), cooper_sandbox::home_of(root, user.uid).into_os_string()));
     }
     env

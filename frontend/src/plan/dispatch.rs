@@ -188,6 +188,10 @@ impl<'p, 'a> StageRun<'p, 'a> {
         if !is_inherited {
             run.take_base();
         }
+        let state = &run.planner.states[at];
+        if state.ast.is_some() && !state.replaced {
+            run.state.root = run.planner.nodes.as_root(run.state.root, &run.stage, span);
+        }
         run
     }
 

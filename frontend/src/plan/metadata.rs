@@ -272,7 +272,7 @@ impl StageRun<'_, '_> {
         let path = self.word(text)?;
         if !self.state.workdir_seen && !path.starts_with('/') {
             let message =
-                format!("Relative workdir \"{path}\" can have unexpected results if the base image changes");
+                format!("Relative workdir {path:?} can have unexpected results if the base image changes");
             let span = self.span;
             self.planner.warn("WorkdirRelativePath", span, message);
         }

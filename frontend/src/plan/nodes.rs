@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use cooper_oci::{Digest, Platform};
 use petgraph::graph::DiGraph;
 
-use crate::graph::{GitOp, HttpOp, ImageOp, ImageSource, LocalOp, Op, Step, StepId};
+use crate::ast::Span;
+use crate::graph::{
+    CopyOp, CopySource, GitOp, HttpOp, ImageOp, ImageSource, LocalOp, Op, SourceKind, Step, StepId,
+};
 
 /// The graph and an index of its sources.
 #[derive(Debug, Default)]
@@ -59,6 +62,30 @@ impl Nodes {
         let id = self.add(source(Op::Local(LocalOp { name: name.to_owned() }), title), &[]);
         self.locals.insert(name.to_owned(), id);
         id
+    }
+
+    /// What a stage can build on: for a directory of the client, a layer of its files.
+    pub fn as_root(&mut self, id: StepId, stage: &str, span: Span) -> StepId {
+        let Some(Op::Local(LocalOp { name })) = self.dag.node_weight(id).map(|step| &step.op) else {
+            return id;
+        };
+        let name = format!("[context {name}] unpack");
+        let base = self.scratch();
+        let kind = SourceKind::Files { preserve_owner: false };
+        let op = CopyOp {
+            base,
+            link: false,
+            sources: vec![CopySource { input: id, path: "/".to_owned(), kind, span: Some(span) }],
+            dest: "/".to_owned(),
+            chown: None,
+            chmod: None,
+            parents: false,
+            excludes: Vec::new(),
+            add: false,
+        };
+        let op = Op::Copy(Box::new(op));
+        let step = Step { op, name, stage: Some(stage.to_owned()), span: Some(span), ignore_cache: false };
+        self.add(step, &[base, id])
     }
 
     pub fn git(&mut self, op: GitOp, name: String) -> StepId {

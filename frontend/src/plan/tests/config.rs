@@ -31,7 +31,7 @@ fn history_is_worded_as_expected() {
             "(LABEL l=1)",
             "WORKDIR /w",
             "(USER app)",
-            "(EXPOSE [80/tcp 53/udp])",
+            "(EXPOSE [53/udp 80/tcp])",
             "(VOLUME [/a /b])",
             "(CMD [\"sh\" \"-c\" \"say \\\"hi\\\"\"])",
             "(ENTRYPOINT [\"/bin/sh\" \"-c\" \"run it\"])",
@@ -123,7 +123,7 @@ fn labels_of_the_command_line_come_last_without_history() {
 }
 
 #[test]
-fn workdir_joins_cleans_and_belongs_to_the_user() {
+fn workdir_joins_and_cleans_what_is_relative_and_belongs_to_the_user() {
     let text = "FROM busybox\nWORKDIR a\nWORKDIR b/./c/\nUSER app\nWORKDIR ../d\nWORKDIR /x//y/../z/\nWORKDIR c d\nWORKDIR $NOPE\nWORKDIR /\nWORKDIR ../..\n";
     let graph = planned(text);
     let made: Vec<(&str, &str)> = mkdirs(&graph).iter().map(|dir| (&*dir.path, &*dir.user)).collect();
@@ -133,7 +133,7 @@ fn workdir_joins_cleans_and_belongs_to_the_user() {
             ("/a", ""),
             ("/a/b/c", ""),
             ("/a/b/d", "app"),
-            ("/x/z", "app"),
+            ("/x//y/../z/", "app"),
             ("/x/z/c d", "app"),
             ("/x/z/c d", "app"),
         ]

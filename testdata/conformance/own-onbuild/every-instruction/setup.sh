@@ -1,0 +1,1 @@
+echo 1 > f; mkdir d; echo 2 > d/g
