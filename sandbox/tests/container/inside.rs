@@ -471,7 +471,7 @@ fn failed_set_up_names_the_step(level: Level) {
 }
 
 fn mount_targets_are_those_in_the_root(_: Level) {
-    let tmpfs = || MountKind::Tmpfs { size_bytes: None, mode: 0o755 };
+    let tmpfs = || MountKind::Tmpfs { size_bytes: None, mode: 0o755, read_only: false };
     let secret = || MountKind::Secret { data: Vec::new(), uid: 0, gid: 0, mode: 0o400 };
     let case = Case::new("true")
         .mount("/dev/x", tmpfs())
