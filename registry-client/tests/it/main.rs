@@ -4,6 +4,7 @@
 #![allow(clippy::format_push_string, clippy::unnecessary_wraps)]
 
 mod auth;
+mod chaos;
 mod common;
 mod copy;
 mod credentials;

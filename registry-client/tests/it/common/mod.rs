@@ -1,3 +1,4 @@
+pub mod chaos;
 pub mod debian;
 pub mod fake;
 pub mod tls;
