@@ -128,7 +128,8 @@ impl Client {
         let limits = &self.inner.limits;
         let (headers, bytes) = match self.inner.fetch(&call, "list of referrers", limits.page_bytes).await {
             Ok(answer) => answer,
-            Err(Error::NotFound { .. }) => return Ok(None),
+            // Some registries say "denied" of what is not there.
+            Err(Error::NotFound { .. } | Error::Denied { .. } | Error::Auth { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
         let entity_tag = headers.get(ETAG).cloned();

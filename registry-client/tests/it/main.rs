@@ -12,6 +12,7 @@ mod debian;
 mod hosts;
 mod journal;
 mod others;
+mod presets;
 mod pull;
 mod push;
 mod referrers;

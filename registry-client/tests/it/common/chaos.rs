@@ -31,7 +31,7 @@ pub enum Life {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     None,
-    /// After so many bytes of body, in either direction.
+    /// After so many 65536ths of the body, that of the request if it has one.
     Reset(u64),
     Truncate(u64),
     Status(u16),
@@ -110,12 +110,12 @@ impl Shared {
     fn fault(&self) -> Fault {
         let n = self.requests.fetch_add(1, Ordering::Relaxed);
         let random = mix(self.seed ^ mix(n));
-        let (mut place, bytes) = (random % 1000, (random >> 32) % (1 << 20));
+        let (mut place, part) = (random % 1000, (random >> 32) % 65536);
         let rates = self.rates;
         let kinds = [
-            (rates.resets, Fault::Reset(bytes)),
-            (rates.truncations, Fault::Truncate(bytes)),
-            (rates.errors, Fault::Status(if bytes % 2 == 0 { 503 } else { 500 })),
+            (rates.resets, Fault::Reset(part)),
+            (rates.truncations, Fault::Truncate(part)),
+            (rates.errors, Fault::Status(if part % 2 == 0 { 503 } else { 500 })),
             (rates.too_many, Fault::Status(429)),
             (rates.stalls, Fault::Stall),
         ];
@@ -164,9 +164,9 @@ impl Shared {
             return answer(&mut client, 401, &ask, "").await;
         }
         match self.fault() {
-            Fault::None => self.pass(client, &head, length, u64::MAX, false).await,
-            Fault::Reset(after) => self.pass(client, &head, length, after, true).await,
-            Fault::Truncate(after) => self.pass(client, &head, length, after, false).await,
+            Fault::None => self.pass(client, &head, length, None, false).await,
+            Fault::Reset(part) => self.pass(client, &head, length, Some(part), true).await,
+            Fault::Truncate(part) => self.pass(client, &head, length, Some(part), false).await,
             Fault::Status(429) => answer(&mut client, 429, "retry-after: 1\r\n", "").await,
             Fault::Status(status) => answer(&mut client, status, "", "upset").await,
             Fault::Stall => {
@@ -188,15 +188,18 @@ impl Shared {
         }
     }
 
-    /// Passes a request on, and its answer back, `budget` bytes of their bodies in all.
+    /// Passes a request on, and its answer back, or only a part of the first body among them.
     async fn pass(
         &self,
         mut client: BufReader<TcpStream>,
         head: &str,
         length: u64,
-        mut budget: u64,
+        part: Option<u64>,
         reset: bool,
     ) -> Option<()> {
+        let share =
+            |bytes: u64| part.map_or(u64::MAX, |part| bytes / 65536 * part + bytes % 65536 * part / 65536);
+        let mut budget = if length > 0 { share(length) } else { u64::MAX };
         let mut registry = TcpStream::connect(&self.to).await.ok()?;
         registry.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).await.ok()?;
         let mut buffer = vec![0; 64 << 10];
@@ -215,6 +218,12 @@ impl Shared {
             let mut line = Vec::new();
             answer.read_until(b'\n', &mut line).await.ok().filter(|n| *n > 0)?;
             client.write_all(&line).await.ok()?;
+            let text = String::from_utf8_lossy(&line).to_ascii_lowercase();
+            if length == 0
+                && let Some(bytes) = text.strip_prefix("content-length:")
+            {
+                budget = share(bytes.trim().parse().ok()?);
+            }
             if line == b"\r\n" {
                 break;
             }

@@ -56,6 +56,10 @@ impl Reply {
         Self { status, ..Self::default() }
     }
 
+    pub fn is(&self, status: u16) -> bool {
+        self.status == status
+    }
+
     pub fn header(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
@@ -275,6 +279,10 @@ pub fn usual(content: &mut Content, request: &Request) -> Reply {
         },
         "GET" if content.uploads.contains_key(last(path)) => {
             progress(path, &content.uploads[last(path)], 204)
+        }
+        "GET" if path.ends_with("/tags/list") => {
+            let tags: Vec<_> = content.manifests.keys().filter(|name| !name.contains(':')).collect();
+            Reply::new(200).body(serde_json::json!({"name": "x", "tags": tags}).to_string())
         }
         "GET" | "HEAD" => match content.blobs.get(last(path)) {
             Some(bytes) => blob(bytes, request.header("range")),
