@@ -134,7 +134,12 @@ impl Inner {
 
     /// The registry client, made at first use: an all-cached build never needs it.
     pub fn client(&self) -> &Client {
-        self.client.get_or_init(|| self.watched(self.registries.client()))
+        self.client.get_or_init(|| self.noting(&self.registries))
+    }
+
+    /// A client that keeps notes of its uploads in the store.
+    fn noting(&self, registries: &RegistryOptions) -> Client {
+        self.watched(registries.client_with_journal(self.store.root().join("uploads")))
     }
 
     /// From now on, pushes to these registries may go in plain HTTP and past any certificate. What is pulled from them
@@ -143,7 +148,7 @@ impl Inner {
         let mut options = self.registries.clone();
         options.plain_http.extend(registries.iter().cloned());
         options.skip_verify.extend(registries.iter().cloned());
-        let lenient = (registries, self.watched(options.client()));
+        let lenient = (registries, self.noting(&options));
         *self.lenient.lock().unwrap_or_else(PoisonError::into_inner) = Some(lenient);
     }
 

@@ -4,7 +4,7 @@
 //! get an answer that is not a passing failure. Only uploads, whose bodies are streams, send by
 //! themselves. Locks: short std mutexes round maps; none is held while anything waits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -45,6 +45,8 @@ pub(crate) struct Inner {
     pub(crate) greeted: Mutex<HashMap<String, Arc<OnceCell<bool>>>>,
     pub(crate) notices: Notices,
     pub(crate) journal: Journal,
+    /// Origins where an upload in chunks came to nothing.
+    pub(crate) unchunked: Mutex<HashSet<String>>,
     pub(crate) circuits: Circuits,
     pub(crate) slots: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// Held while a blob is pushed: a second push of it waits, and then finds it.

@@ -112,7 +112,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Keeps notes of unfinished uploads in a directory, which is made if need be. Blobs of 16 MiB and more are
+    /// Keeps notes of unfinished uploads in a directory, which is made if need be. Blobs of 32 MiB and more are
     /// then sent in chunks, and where a push was killed, or given up because of the network, a later one of the
     /// same blob asks the registry how much it has and sends the rest. (Some registries lose what they have of a
     /// chunk that broke off, and with it the upload; there the push begins again.)
@@ -196,6 +196,7 @@ impl ClientBuilder {
             greeted: Mutex::default(),
             notices: Notices::new(self.notices),
             journal: Journal::new(self.journal),
+            unchunked: Mutex::default(),
             circuits: Circuits::default(),
             slots: Mutex::default(),
             pushes: Mutex::default(),

@@ -175,37 +175,6 @@ impl ErrorKind {
         }
     }
 
-    /// An exit code that tells the kinds apart, out of the range that shells and `sysexits` leave to programs.
-    ///
-    /// | code | kind |
-    /// |---|---|
-    /// | 31 | auth |
-    /// | 32 | denied |
-    /// | 33 | not-found |
-    /// | 34 | network |
-    /// | 35 | rate-limited |
-    /// | 36 | protocol |
-    /// | 37 | digest-mismatch |
-    /// | 38 | too-large |
-    /// | 39 | local |
-    /// | 78 | config |
-    /// | 130 | cancelled |
-    pub fn exit_code(self) -> u8 {
-        match self {
-            Self::Auth => 31,
-            Self::Denied => 32,
-            Self::NotFound => 33,
-            Self::Network => 34,
-            Self::RateLimited => 35,
-            Self::Protocol => 36,
-            Self::DigestMismatch => 37,
-            Self::TooLarge => 38,
-            Self::Local => 39,
-            Self::Config => 78,
-            Self::Cancelled => 130,
-        }
-    }
-
     /// Whether the same request may do later, without anything being changed.
     pub fn may_pass(self) -> bool {
         matches!(self, Self::Network | Self::RateLimited)

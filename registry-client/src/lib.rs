@@ -1,4 +1,4 @@
-//! A client for OCI registries: resolve, pull, push, mount, list and delete, with credentials.
+//! A client for OCI registries: resolve, pull, push, mount, copy, list and delete, with credentials and mirrors.
 //!
 //! It knows no store: what it pulls goes into a [`BlobSink`], what it pushes comes from a
 //! [`BlobSource`], both handed in by the caller. It is async on tokio.
@@ -7,7 +7,8 @@
 //! - bytes are a manifest or a blob only after size and digest were checked;
 //! - a credential is sent to its registry's origin, and to token services that may have it, only;
 //! - passing failures are tried again with growing pauses, `Retry-After` is honoured, transfers go on
-//!   where they broke off;
+//!   where they broke off, with a journal ([`ClientBuilder::journal`]) also in another process;
+//! - what other tools set up on a machine holds, if asked for ([`Hosts::from_environment`]);
 //! - everything a registry can send has a limit (see [`Limits`]).
 //!
 //! ```no_run

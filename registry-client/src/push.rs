@@ -54,7 +54,9 @@ enum Mount {
 }
 
 /// The smallest blob that is sent in chunks only because there is a journal.
-const JOURNAL_FROM: u64 = 16 << 20;
+const JOURNAL_FROM: u64 = 32 << 20;
+/// Hosts, with all below them, that are known to take a blob only as a whole.
+const WITHOUT_CHUNKS: &[&str] = &["ghcr.io", "gcr.io", "pkg.dev"];
 /// Size of the chunks that replace a body that does not get through.
 const FALLBACK_CHUNK_BYTES: u64 = 16 << 20;
 
@@ -175,6 +177,22 @@ impl Push<'_> {
         Ok(true)
     }
 
+    /// Whether chunks are worth a try for the journal's sake.
+    fn takes_chunks(&self) -> bool {
+        let host = self.endpoint.base.host_str().unwrap_or_default();
+        let known = WITHOUT_CHUNKS
+            .iter()
+            .any(|name| host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
+        let unchunked = self.client.inner.unchunked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        !known && !unchunked.contains(&self.endpoint.origin())
+    }
+
+    fn takes_no_chunks(&self) {
+        let mut unchunked =
+            self.client.inner.unchunked.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        unchunked.insert(self.endpoint.origin());
+    }
+
     fn begun<'a>(&'a self, descriptor: &'a Descriptor) -> Upload<'a> {
         Upload {
             client: self.client,
@@ -232,8 +250,8 @@ impl Push<'_> {
         let upload = self.begun(descriptor);
         let mut attempts: Attempts<'_> = self.client.inner.attempts(self.endpoint);
         let mut chunk_bytes = options.chunk_bytes.filter(|n| *n > 0);
-        if note.is_some() {
-            let fitting = (descriptor.size / 32).clamp(JOURNAL_FROM / 2, FALLBACK_CHUNK_BYTES * 4);
+        if note.is_some() && self.takes_chunks() {
+            let fitting = (descriptor.size / 24).clamp(FALLBACK_CHUNK_BYTES, FALLBACK_CHUNK_BYTES * 4);
             chunk_bytes = chunk_bytes.or(Some(fitting));
         }
         let moved = |session: &Session| {
@@ -262,6 +280,7 @@ impl Push<'_> {
                 }
                 Step::ChunksRefused => {
                     chunks_refused = true;
+                    self.takes_no_chunks();
                     self.abandon().await;
                     continue;
                 }
@@ -277,6 +296,7 @@ impl Push<'_> {
             if error.kind() == ErrorKind::Network {
                 breaks += 1;
                 // The registry lost what it had: chunks have no advantage here.
+                self.takes_no_chunks();
                 chunk_bytes = options.chunk_bytes.filter(|n| *n > 0);
             }
             if breaks == 2 && descriptor.size > FALLBACK_CHUNK_BYTES {

@@ -13,6 +13,7 @@
 //! images/<encoded name>         record: ImageRecord as JSON
 //! contexts/<encoded name>       record: stat index of a build context
 //! mounts/<encoded id>[.N]/      cache mounts
+//! uploads/                      the registry client's notes of unfinished pushes
 //! locks/                        flock files; tmp/ work in progress of live sessions; empty/ an empty directory
 //! ```
 

@@ -26,6 +26,8 @@ pub use repository::Deletion;
 pub use tree::Node;
 pub use watch::Watch;
 
+use std::path::PathBuf;
+
 use cooper_registry_client::{Client, ClientBuilder, Credentials, Error, ErrorKind, Hosts};
 
 use crate::error::{BuildError, Kind};
@@ -50,6 +52,11 @@ impl RegistryOptions {
             .allow_plaintext_credentials(self.plaintext_credentials);
         let start = self.plain_http.iter().fold(start, ClientBuilder::insecure);
         self.skip_verify.iter().fold(start, ClientBuilder::skip_verify)
+    }
+
+    /// A client that also goes on with uploads that an earlier one left, by the notes in `journal`.
+    pub(crate) fn client_with_journal(&self, journal: PathBuf) -> Client {
+        self.builder().credentials(Credentials::from_environment()).journal(journal).build()
     }
 
     /// A client that knows the user's credentials.

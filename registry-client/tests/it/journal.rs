@@ -168,3 +168,18 @@ async fn what_the_network_ended_is_kept_and_what_was_refused_is_not() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_registry_without_chunks_is_asked_for_them_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::start(|r, _| (r.method == "PATCH").then(|| Reply::new(405))).await;
+    let client = builder().journal(dir.path()).build();
+    let name = reference(fake.address, "x:1");
+    for n in 0..2 {
+        let blob = noise((32 << 20) + n);
+        let source = Bytes::from(blob.clone());
+        client.push_blob(&name, &layer(&blob), &source, &PushOptions::default()).await.unwrap();
+    }
+    assert_eq!(fake.requests("PATCH", "").len(), 1);
+    assert_eq!(fake.requests("PUT", "").len(), 2);
+}

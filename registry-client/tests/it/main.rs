@@ -10,6 +10,7 @@ mod copy;
 mod credentials;
 mod debian;
 mod hosts;
+mod http2;
 mod journal;
 mod others;
 mod presets;

@@ -79,21 +79,7 @@ impl Door {
         (certificate, key): &(PathBuf, PathBuf),
         clients: Option<&Authority>,
     ) -> Self {
-        let chain = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
-        let key = PrivateKeyDer::from_pem_file(key).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config =
-            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
-        let config = match clients {
-            Some(authority) => {
-                let mut roots = RootCertStore::empty();
-                roots.add(CertificateDer::from_pem_file(authority.pem()).unwrap()).unwrap();
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                config.unwrap().with_client_cert_verifier(verifier.build().unwrap())
-            }
-            None => config.unwrap().with_no_client_auth(),
-        };
-        let acceptor = TlsAcceptor::from(Arc::new(config.with_single_cert(chain, key).unwrap()));
+        let acceptor = acceptor((certificate, key), clients, &[]);
         let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
@@ -108,4 +94,28 @@ impl Door {
         });
         Self { address, task }
     }
+}
+
+/// What speaks TLS with a certificate, and one of these protocols inside.
+pub fn acceptor(
+    (certificate, key): (&Path, &Path),
+    clients: Option<&Authority>,
+    protocols: &[&[u8]],
+) -> TlsAcceptor {
+    let chain = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(key).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+    let config = match clients {
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_file(authority.pem()).unwrap()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            config.unwrap().with_client_cert_verifier(verifier.build().unwrap())
+        }
+        None => config.unwrap().with_no_client_auth(),
+    };
+    let mut config = config.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
 }
