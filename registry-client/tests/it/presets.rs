@@ -111,7 +111,7 @@ fn quay(r: &Request, c: &mut Content) -> Option<Reply> {
         return Some(ask);
     }
     if r.path != "/token" && c.nth(r) == 1 && matches!(r.method.as_str(), "GET" | "HEAD") {
-        return Some(Reply::new(if r.path.len() % 2 == 0 { 502 } else { 429 }));
+        return Some(Reply::new(if r.path.len().is_multiple_of(2) { 502 } else { 429 }));
     }
     if !r.queries("mount").is_empty() && r.queries("from").is_empty() {
         return Some(Reply::new(400));
@@ -226,7 +226,7 @@ async fn every_preset_takes_and_gives_an_image() {
         ("distribution", distribution, basic(), ErrorKind::NotFound, &["1"]),
     ];
     for (what, preset, credential, absent, tags) in table {
-        let fake = Fake::start(move |r, c| preset(r, c)).await;
+        let fake = Fake::start(preset).await;
         let client = client(&fake, credential);
         let name = reference(fake.address, "app:1");
         let (big, small) = (noise(300_000), noise(999));
