@@ -84,15 +84,15 @@ pub async fn descriptor(session: &Arc<Inner>, wanted: Wanted) -> Result<Descript
     make(session, wanted, false).await
 }
 
-/// Begins to make a form, because it will be wanted; what goes wrong is told when it is.
-pub fn begin(session: &Arc<Inner>, wanted: Wanted) {
+/// Begins to make a form, because it will be wanted; what goes wrong is told when it is. `early`: other work comes first.
+pub fn begin(session: &Arc<Inner>, wanted: Wanted, early: bool) {
     let session_ = session.clone();
     let work = async move {
         if !matches!(known(&session_, &wanted), Ok(None)) {
             return;
         }
         // It will be tried again, and then the error is somebody's.
-        let _ = make(&session_, wanted, true).await;
+        let _ = make(&session_, wanted, early).await;
     };
     lock(&session.forms.early).push(task::spawn(work));
 }

@@ -189,7 +189,9 @@ impl Build {
             return;
         };
         let (format, purpose) = (format.clone(), purpose.clone());
-        forms::begin(&self.session, Wanted { diff_id: layer.diff_id.clone(), base: None, format, purpose });
+        let wanted = Wanted { diff_id: layer.diff_id.clone(), base: None, format, purpose };
+        // Behind the last step there is nothing that it could hold up.
+        forms::begin(&self.session, wanted, id != self.graph.result);
     }
 
     /// Does what a step needs of one input alone, while others are still made.
