@@ -314,6 +314,41 @@ fn docker_loads_and_runs() {
     });
     let output = docker.run("demo/web:1", &[]).expect_success();
     assert!(output.stdout.contains(NGINX.prints), "{output}");
+    only_what_docker_lacks_is_sent(&context, &docker);
+}
+
+/// Loads an image of two layers, then one with another second layer, then that one again.
+fn only_what_docker_lacks_is_sent(context: &Context, docker: &Dockerd) {
+    let build = |second: &str| {
+        let dockerfile = format!("FROM scratch\nCOPY big /big\nCOPY {second} /second\n");
+        let project = context.write("layers/Dockerfile", &dockerfile);
+        let project = project.parent().unwrap().to_str().unwrap().to_owned();
+        let mut command = context.command(["build", "-q", "--load", "-t", "layers:1", &project]);
+        docker.offer_to(&mut command);
+        Output::of(&mut command).expect_success().stdout.trim().to_owned()
+    };
+    let held = || {
+        let format = "{{.Id}} {{len .RootFS.Layers}}";
+        let mut command = docker.command(["image", "inspect", "--format", format, "layers:1"]);
+        Output::of(&mut command).expect_success().stdout.trim().to_owned()
+    };
+    context.write("layers/big", "the first layer\n");
+    context.write("layers/one", "1\n");
+    context.write("layers/two", "2\n");
+    let first = build("one");
+    assert_eq!(held(), format!("{first} 2"));
+    let second = build("two");
+    assert_ne!(first, second);
+    assert_eq!(held(), format!("{second} 2"));
+    assert_eq!(build("two"), second);
+    // The files of both layers are there, the one that was not sent again too.
+    let saved =
+        Output::of(docker.command(["save", "-o"]).arg(context.dir().join("saved.tar")).arg("layers:1"));
+    saved.expect_success();
+    let archive = std::fs::read(context.dir().join("saved.tar")).unwrap();
+    for text in ["the first layer\n", "2\n"] {
+        assert!(archive.windows(text.len()).any(|window| window == text.as_bytes()), "{text}");
+    }
 }
 
 #[test]

@@ -35,6 +35,21 @@ fn a_blob_is_there_when_it_is_whole_and_not_before() {
 }
 
 #[test]
+fn a_blob_can_be_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let digest = Digest::sha256_of(b"right");
+    let mut writer = store.blob_writer(Some(&digest), Some(5)).unwrap();
+    writer.write_all(b"wrong").unwrap();
+    assert_eq!(writer.digest(), Digest::sha256_of(b"wrong"));
+    writer.restart().unwrap();
+    writer.write_all(b"right").unwrap();
+    assert_eq!((writer.digest(), writer.written()), (digest.clone(), 5));
+    assert_eq!(writer.commit().unwrap(), digest);
+    assert_eq!(store.read_blob_verified(&digest, 5).unwrap(), b"right");
+}
+
+#[test]
 fn content_that_is_not_what_was_announced_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
