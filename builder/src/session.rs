@@ -163,7 +163,10 @@ impl Inner {
 
     fn watched(&self, client: Client) -> Client {
         match self.watch.get() {
-            Some(watch) => client.with_observer(watch.observer()),
+            Some(watch) => {
+                client.observe_notices(watch.notices());
+                client.with_observer(watch.observer())
+            }
             None => client,
         }
     }

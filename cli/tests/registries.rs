@@ -67,6 +67,24 @@ fn an_image_is_copied_without_a_store() {
 }
 
 #[test]
+fn a_mirror_that_fails_is_told_and_passed_over() {
+    let (Some(here), Some(there)) = (Registry::start(), Registry::start()) else { return };
+    let context = Context::new("mirror");
+    let source = here.image("team/app:1");
+    build(&context, "FROM scratch\nCOPY Dockerfile /file\n", &["-t", &source, "--push"]);
+    // The mirror has no such image.
+    let host = source.split('/').next().unwrap().to_owned();
+    let mirror = there.image("x").split('/').next().unwrap().to_owned();
+    let conf = format!("[[registry]]\nlocation = '{host}'\n[[registry.mirror]]\nlocation = '{mirror}'\n");
+    let conf = context.write("registries.conf", &conf);
+    let mut command = context.command(["copy", &source, &there.image("copied/app:1")]);
+    command.env("CONTAINERS_REGISTRIES_CONF", &conf);
+    let output = Output::of(&mut command).expect_success();
+    let words = format!("{mirror} failed, asking {host}");
+    assert!(output.stderr.contains(&words), "{output}");
+}
+
+#[test]
 fn one_platform_can_be_copied_alone() {
     let (Some(here), Some(there)) = (Registry::start(), Registry::start()) else { return };
     let context = Context::new("copy-platform");

@@ -222,6 +222,12 @@ impl Client {
         Self { observer: Some(observer), ..self.clone() }
     }
 
+    /// Tells `observer` of what is worth knowing, for this client and all its clones, unless somebody is told
+    /// already.
+    pub fn observe_notices(&self, observer: NoticeObserver) {
+        self.inner.notices.observe(observer);
+    }
+
     /// The same client, stopped by `cancel`.
     pub fn with_cancel(&self, cancel: Cancel) -> Self {
         Self { cancel: Some(cancel), ..self.clone() }

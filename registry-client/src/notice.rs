@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, WARNING};
@@ -82,17 +82,26 @@ const MAX_TOLD: usize = 256;
 /// Where notices go.
 #[derive(Default)]
 pub(crate) struct Notices {
-    observer: Option<NoticeObserver>,
+    observer: OnceLock<NoticeObserver>,
     told: Mutex<HashSet<(String, String)>>,
 }
 
 impl Notices {
     pub(crate) fn new(observer: Option<NoticeObserver>) -> Self {
-        Self { observer, told: Mutex::default() }
+        let notices = Self::default();
+        if let Some(observer) = observer {
+            notices.observe(observer);
+        }
+        notices
+    }
+
+    /// From now on these are told to `observer`, unless there is one already.
+    pub(crate) fn observe(&self, observer: NoticeObserver) {
+        let _ = self.observer.set(observer);
     }
 
     pub(crate) fn tell(&self, notice: &Notice) {
-        if let Some(observer) = &self.observer {
+        if let Some(observer) = self.observer.get() {
             observer(notice);
         }
     }

@@ -81,6 +81,7 @@ impl Images {
     /// The same, telling `watch` about its transfers.
     #[must_use]
     pub fn watched_by(&self, watch: &std::sync::Arc<Watch>) -> Images {
+        self.client.observe_notices(watch.notices());
         Images { client: self.client.with_observer(watch.observer()), ..self.clone() }
     }
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cooper_oci::Digest;
-use cooper_registry_client::{Direction, Observer, Progress};
+use cooper_registry_client::{Direction, Notice, NoticeObserver, Observer, Progress};
 
-use crate::event::{Event, EventSender, StepState};
+use crate::event::{Event, EventSender, StepState, Stream};
 
 /// Smaller blobs are there before anybody could read about them.
 const WORTH_TELLING_BYTES: u64 = 1 << 20;
@@ -36,6 +36,15 @@ impl Watch {
     pub fn observer(self: &Arc<Self>) -> Observer {
         let watch = self.clone();
         Arc::new(move |progress: &Progress| watch.tell(progress))
+    }
+
+    /// For the registry client, too: what it waits for, and which mirrors it passes over.
+    pub fn notices(self: &Arc<Self>) -> NoticeObserver {
+        let watch = self.clone();
+        Arc::new(move |notice: &Notice| {
+            let bytes = format!("{notice}\n").into_bytes().into();
+            watch.send(Event::StepOutput { step: STEP, stream: Stream::Stderr, bytes });
+        })
     }
 
     fn tell(&self, progress: &Progress) {
