@@ -108,7 +108,7 @@ async fn fetch_top(
     reference: &cooper_oci::Reference,
 ) -> Result<Descriptor, BuildError> {
     let resolved = session.client().resolve(reference).await.map_err(|e| {
-        transfer::remote(format!("failed to resolve source metadata for {reference}"), reference, e)
+        transfer::remote(format!("failed to resolve source metadata for {reference}"), e)
     })?;
     let store = session.store.clone();
     let bytes = resolved.bytes.clone();

@@ -10,7 +10,7 @@ use cooper_sys::process;
 use tokio::sync::Semaphore;
 
 use crate::arrivals::Arrivals;
-use crate::distribution::{RegistryOptions, Watch};
+use crate::distribution::{Board, RegistryOptions, Watch};
 use crate::error::{BuildError, Kind};
 use crate::forms::Forms;
 use crate::remote::http::Http;
@@ -39,7 +39,7 @@ pub struct Inner {
     pub store: Store,
     client: OnceLock<Client>,
     registries: RegistryOptions,
-    watch: OnceLock<Arc<Watch>>,
+    board: Arc<Board>,
     /// Registries that pushes may reach insecurely, and the client for that.
     lenient: Mutex<Option<(Vec<String>, Client)>>,
     /// Downloads.
@@ -95,7 +95,7 @@ impl Session {
             store,
             client: OnceLock::new(),
             registries: options.registries.clone(),
-            watch: OnceLock::new(),
+            board: Arc::default(),
             lenient: Mutex::default(),
             http: Http::default(),
             forms: Forms::default(),
@@ -107,10 +107,9 @@ impl Session {
         })))
     }
 
-    /// Lets `watch` know of this session's transfers; only before the first of them.
+    /// Lets `watch` know of this session's transfers.
     pub fn watched_by(&self, watch: &Arc<Watch>) {
-        // There is one at most: a session serves one command.
-        let _ = self.0.watch.set(watch.clone());
+        self.0.board.show_to(watch);
     }
 
     /// The store.
@@ -139,7 +138,7 @@ impl Inner {
 
     /// A client that keeps notes of its uploads in the store.
     fn noting(&self, registries: &RegistryOptions) -> Client {
-        self.watched(registries.client_with_journal(self.store.root().join("uploads")))
+        registries.client(&self.board, Some(self.store.root().join("uploads")))
     }
 
     /// From now on, pushes to these registries may go in plain HTTP and past any certificate. What is pulled from them
@@ -158,16 +157,6 @@ impl Inner {
         match &*lenient {
             Some((registries, client)) if registries.contains(&name.registry) => client.clone(),
             _ => self.client().clone(),
-        }
-    }
-
-    fn watched(&self, client: Client) -> Client {
-        match self.watch.get() {
-            Some(watch) => {
-                client.observe_notices(watch.notices());
-                client.with_observer(watch.observer())
-            }
-            None => client,
         }
     }
 }

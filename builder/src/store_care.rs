@@ -1,11 +1,12 @@
 //! Commands about the store itself, and about credentials: prune, disk usage, login, logout.
 
-use cooper_registry_client::{Saved, Secret};
+use cooper_registry_client::{Error, ErrorKind, Saved, Secret};
 use cooper_snapshotter::{DiskUsage, PruneOptions, PruneReport};
 
 use crate::distribution::RegistryOptions;
 use crate::error::{BuildError, Kind};
 use crate::session::Session;
+use crate::transfer;
 
 impl Session {
     /// Removes what no image and no running build needs; with `all`, names of images too, and everything that no running
@@ -35,7 +36,13 @@ pub async fn login(
     let saved =
         cooper_registry_client::login(options.builder(), server, username, &Secret::new(password), None)
             .await
-            .map_err(|e| BuildError::new(Kind::Remote, format!("login to {server} failed")).caused_by(e))?;
+            .map_err(|e| match e.kind() {
+                // Wrong credentials: to log in is what was tried.
+                ErrorKind::Auth if !matches!(e, Error::Plaintext { .. }) => {
+                    BuildError::new(Kind::Remote, format!("login to {server} failed")).caused_by(e)
+                }
+                _ => transfer::remote(format!("login to {server} failed"), e),
+            })?;
     Ok(match saved {
         Saved::File(path) => path.display().to_string(),
         Saved::Helper(name) => format!("the credential helper {name}"),

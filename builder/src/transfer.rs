@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use cooper_oci::{Descriptor, Digest, Reference};
-use cooper_registry_client::{ErrorKind, FileSource, PushOptions};
+use cooper_registry_client::{FileSource, PushOptions};
 
 use crate::assemble::{AssembledImage, Bundle};
+use crate::distribution::judged;
 use crate::error::{BuildError, Kind};
 use crate::event::EventSender;
 use crate::forms::{self, Place, Purpose, Wanted};
@@ -49,20 +50,12 @@ pub async fn push_bundle(
 }
 
 fn refused(name: &Reference, e: cooper_registry_client::Error) -> BuildError {
-    remote(format!("failed to push {name}"), name, e)
+    remote(format!("failed to push {name}"), e)
 }
 
-/// A registry's refusal; says how to log in if that may be missing.
-pub fn remote(what: String, name: &Reference, e: cooper_registry_client::Error) -> BuildError {
-    let error = match e.kind() {
-        ErrorKind::Auth => {
-            BuildError::new(Kind::Remote, what).hint(format!("`cooper login {}`", name.registry))
-        }
-        ErrorKind::NotFound => BuildError::new(Kind::Absent, what),
-        ErrorKind::Config => BuildError::new(Kind::Config, what),
-        _ => BuildError::new(Kind::Remote, what),
-    };
-    error.caused_by(e)
+/// A registry's refusal, in words of one's own before its.
+pub fn remote(what: String, e: cooper_registry_client::Error) -> BuildError {
+    judged(what, &e).caused_by(e)
 }
 
 /// Where a manifest goes: to the name's tag, or to its own digest.
@@ -114,7 +107,7 @@ async fn push_layer(
     name: &Reference,
 ) -> Result<(), BuildError> {
     let failed = |e: cooper_registry_client::Error| {
-        remote(format!("failed to push layer {} to {name}", descriptor.digest), name, e)
+        remote(format!("failed to push layer {} to {name}", descriptor.digest), e)
     };
     if forms::uploaded(session, &descriptor.digest, name).await? {
         return Ok(());

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use cooper_testkit::{Context, Output, Registry};
+use std::io::Write;
+use std::process::Stdio;
+
+use cooper_testkit::{Context, Output, PASSWORD, Registry, USER};
 use serde_json::Value;
 
 fn project(context: &Context) -> String {
@@ -112,4 +115,32 @@ fn plain_http_has_to_be_asked_for() {
     // What is told to be spoken in plain HTTP only is not spoken to otherwise, and a certificate is no excuse.
     context.run(["digest", "--skip-verify", &name]).expect_code(3);
     context.run(["digest", "--skip-verify", "--plain-http", &name]).expect_success();
+}
+
+#[test]
+fn passwords_do_not_cross_a_network_in_clear() {
+    let Some(registry) = Registry::start_with_password() else { return };
+    let context = Context::new("plain-login");
+    let host = format!("0.0.0.0:{}", registry.host().rsplit_once(':').unwrap().1);
+    let login = |flags: &[&str]| {
+        let words = [&["login", "-u", USER, "--password-stdin", &host], flags].concat();
+        let mut command = context.command(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(PASSWORD.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = login(&["--plain-http"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("--plain-http-credentials"), "{said}");
+    assert_eq!(registry.log().matches(USER).count(), 0, "the user's name was not sent either");
+    let (code, said) = login(&["--plain-http", "--plain-http-credentials"]);
+    assert_eq!(code, Some(0), "{said}");
+    let name = format!("{host}/app:1");
+    let flags = ["--plain-http", "--plain-http-credentials"];
+    context.build(["-t", &name, &project(&context)]).expect_success();
+    context.run([&["push", "-q", &name][..], &flags].concat()).expect_success();
+    context.run(["digest", &name, "--plain-http"]).expect_code(3);
+    context.run([&["digest", &name][..], &flags].concat()).expect_success();
 }

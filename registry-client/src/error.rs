@@ -193,6 +193,12 @@ pub enum Error {
         /// Why, with the server's words.
         reason: String,
     },
+    /// The registry wants credentials, and they would cross a network in clear.
+    #[error("{target}: credentials are not sent over plain http to another machine")]
+    Plaintext {
+        /// What was asked for.
+        target: Box<Target>,
+    },
     /// A challenge names a token service that must not be given this registry's credentials.
     #[error("{target}: token service {realm} is not trusted: {reason}")]
     UntrustedTokenService {
@@ -327,7 +333,7 @@ impl Error {
     /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Auth { .. } | Self::UntrustedTokenService { .. } | Self::Credentials(_) => ErrorKind::Auth,
+            Self::Auth { .. } | Self::Plaintext { .. } | Self::UntrustedTokenService { .. } | Self::Credentials(_) => ErrorKind::Auth,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::RateLimited { .. } => ErrorKind::RateLimited,

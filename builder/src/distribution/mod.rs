@@ -24,9 +24,11 @@ pub use look::{Document, Image};
 pub use name::ImageName;
 pub use repository::Deletion;
 pub use tree::Node;
+pub(crate) use watch::Board;
 pub use watch::Watch;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cooper_registry_client::{Client, ClientBuilder, Credentials, Error, ErrorKind, Hosts};
 
@@ -34,7 +36,7 @@ use crate::error::{BuildError, Kind};
 use crate::session::Session;
 
 /// How registries are spoken to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct RegistryOptions {
     /// Registries (`host[:port]`) that are spoken to in plain HTTP, as this machine's are anyway.
     pub plain_http: Vec<String>,
@@ -42,6 +44,8 @@ pub struct RegistryOptions {
     pub plaintext_credentials: bool,
     /// Registries of which any certificate is taken; those in both lists may speak plain HTTP or TLS.
     pub skip_verify: Vec<String>,
+    /// Told of what is worth knowing (a registry's warnings, waits that it asks for) while no [`Watch`] is.
+    pub on_notice: Option<fn(&str)>,
 }
 
 impl RegistryOptions {
@@ -54,14 +58,14 @@ impl RegistryOptions {
         self.skip_verify.iter().fold(start, ClientBuilder::skip_verify)
     }
 
-    /// A client that also goes on with uploads that an earlier one left, by the notes in `journal`.
-    pub(crate) fn client_with_journal(&self, journal: PathBuf) -> Client {
-        self.builder().credentials(Credentials::from_environment()).journal(journal).build()
-    }
-
-    /// A client that knows the user's credentials.
-    pub(crate) fn client(&self) -> Client {
-        self.builder().credentials(Credentials::from_environment()).build()
+    /// A client that knows the user's credentials, and tells `board` what it does. By the notes in `journal` it goes on
+    /// with uploads that an earlier one left.
+    pub(crate) fn client(&self, board: &Arc<Board>, journal: Option<PathBuf>) -> Client {
+        let builder = self.builder().credentials(Credentials::from_environment());
+        let builder = if let Some(journal) = journal { builder.journal(journal) } else { builder };
+        let client = builder.build();
+        client.observe_notices(board.notices(self.on_notice));
+        client.with_observer(board.progress())
     }
 }
 
@@ -69,20 +73,24 @@ impl RegistryOptions {
 #[derive(Clone)]
 pub struct Images {
     client: Client,
+    board: Arc<Board>,
     session: Option<Session>,
 }
 
 impl Images {
     /// Speaks to registries as `options` say, and reads `session`'s store if there is one.
     pub fn new(options: &RegistryOptions, session: Option<Session>) -> Images {
-        Images { client: options.client(), session }
+        let board = Arc::default();
+        Images { client: options.client(&board, None), board, session }
     }
 
-    /// The same, telling `watch` about its transfers.
-    #[must_use]
-    pub fn watched_by(&self, watch: &std::sync::Arc<Watch>) -> Images {
-        self.client.observe_notices(watch.notices());
-        Images { client: self.client.with_observer(watch.observer()), ..self.clone() }
+    /// From now on tells `watch` about transfers.
+    pub fn watched_by(&self, watch: &Arc<Watch>) -> &Images {
+        self.board.show_to(watch);
+        if let Some(session) = &self.session {
+            session.watched_by(watch);
+        }
+        self
     }
 
     fn session(&self) -> Result<&Session, BuildError> {
@@ -92,17 +100,23 @@ impl Images {
 
 /// A registry's refusal: whose fault it is, and what to do about it.
 pub(crate) fn refused(error: Error) -> BuildError {
+    judged(error.to_string(), &error).caused_by_sources_of(error)
+}
+
+/// The same in words of one's own, without the cause.
+pub(crate) fn judged(message: String, error: &Error) -> BuildError {
     let kind = match error.kind() {
         ErrorKind::NotFound => Kind::Absent,
         ErrorKind::Cancelled => Kind::Cancelled,
         ErrorKind::Local | ErrorKind::Config => Kind::Config,
         _ => Kind::Remote,
     };
-    let failed = BuildError::new(kind, error.to_string());
-    let at_last = if let Error::Mirrored { source, .. } = &error { source } else { &error };
-    let failed = match at_last {
-        Error::Auth { target, .. } => failed.hint(format!("`cooper login {}`", target.registry)),
-        _ => failed,
-    };
-    failed.caused_by_sources_of(error)
+    let judged = BuildError::new(kind, message);
+    match if let Error::Mirrored { source, .. } = error { source } else { error } {
+        Error::Plaintext { .. } => {
+            judged.hint("login, pull, push and other commands take --plain-http-credentials")
+        }
+        Error::Auth { target, .. } => judged.hint(format!("`cooper login {}`", target.registry)),
+        _ => judged,
+    }
 }

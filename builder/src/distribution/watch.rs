@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use cooper_oci::Digest;
-use cooper_registry_client::{Direction, Notice, NoticeObserver, Observer, Progress};
+use cooper_registry_client::{Direction, NoticeObserver, Observer, Progress};
 
 use crate::event::{Event, EventSender, StepState, Stream};
 
@@ -32,21 +32,6 @@ impl Watch {
         Arc::new(Watch { events, started: Instant::now(), told: Mutex::default() })
     }
 
-    /// For the registry client. Holds the watch as long as it lives itself.
-    pub fn observer(self: &Arc<Self>) -> Observer {
-        let watch = self.clone();
-        Arc::new(move |progress: &Progress| watch.tell(progress))
-    }
-
-    /// For the registry client, too: what it waits for, and which mirrors it passes over.
-    pub fn notices(self: &Arc<Self>) -> NoticeObserver {
-        let watch = self.clone();
-        Arc::new(move |notice: &Notice| {
-            let bytes = format!("{notice}\n").into_bytes().into();
-            watch.send(Event::StepOutput { step: STEP, stream: Stream::Stderr, bytes });
-        })
-    }
-
     fn tell(&self, progress: &Progress) {
         if progress.total_bytes < WORTH_TELLING_BYTES {
             return;
@@ -71,6 +56,11 @@ impl Watch {
         });
     }
 
+    fn say(&self, text: &str) {
+        let bytes = format!("{text}\n").into_bytes().into();
+        self.send(Event::StepOutput { step: STEP, stream: Stream::Stderr, bytes });
+    }
+
     fn send(&self, event: Event) {
         if let Some(events) = &*self.events.lock().unwrap_or_else(PoisonError::into_inner) {
             events.send(event);
@@ -88,5 +78,39 @@ impl Watch {
             Err(e) => Event::StepFailed { step: STEP, message: e.to_string() },
         });
         self.events.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// What clients tell about their transfers, to whoever watches at the time.
+#[derive(Debug, Default)]
+pub(crate) struct Board(Mutex<Option<Arc<Watch>>>);
+
+impl Board {
+    /// From now on `watch` is told.
+    pub(crate) fn show_to(&self, watch: &Arc<Watch>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch.clone());
+    }
+
+    fn watch(&self) -> Option<Arc<Watch>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn progress(self: &Arc<Self>) -> Observer {
+        let board = self.clone();
+        Arc::new(move |progress| {
+            if let Some(watch) = board.watch() {
+                watch.tell(progress);
+            }
+        })
+    }
+
+    /// Notices go to `otherwise` while nobody watches.
+    pub(super) fn notices(self: &Arc<Self>, otherwise: Option<fn(&str)>) -> NoticeObserver {
+        let board = self.clone();
+        Arc::new(move |notice| match (board.watch(), otherwise) {
+            (Some(watch), _) => watch.say(&notice.to_string()),
+            (None, Some(say)) => say(&notice.to_string()),
+            (None, None) => {}
+        })
     }
 }

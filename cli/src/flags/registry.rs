@@ -4,6 +4,7 @@ use clap::{ArgAction, Args};
 use cooper_oci::{Platform, Reference};
 
 use crate::backend::distribution::{ImageName, RegistryOptions};
+use crate::ui;
 
 /// How registries are spoken to.
 #[derive(Debug, Clone, Default, Args)]
@@ -37,6 +38,7 @@ impl RegistryFlags {
             plain_http: all(&self.plain_http),
             plaintext_credentials: self.plain_http_credentials,
             skip_verify: all(&self.skip_verify),
+            on_notice: Some(ui::note),
         }
     }
 

@@ -196,10 +196,7 @@ impl Authenticator {
     async fn credential(&self, need: &Need<'_>) -> Result<Option<Credential>> {
         let found = self.credentials.lookup(&need.endpoint.registry, &need.endpoint.repository).await?;
         if found.is_some() && need.endpoint.exposes_credentials() && !self.allow_plaintext {
-            return Err(Error::Auth {
-                target: need.target.boxed(),
-                reason: "credentials are not sent over plain http to another machine".into(),
-            });
+            return Err(Error::Plaintext { target: need.target.boxed() });
         }
         Ok(found)
     }
