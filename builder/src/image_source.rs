@@ -107,9 +107,11 @@ async fn fetch_top(
     session: &Arc<Inner>,
     reference: &cooper_oci::Reference,
 ) -> Result<Descriptor, BuildError> {
-    let resolved = session.client().resolve(reference).await.map_err(|e| {
-        transfer::remote(format!("failed to resolve source metadata for {reference}"), e)
-    })?;
+    let resolved = session
+        .client()
+        .resolve(reference)
+        .await
+        .map_err(|e| transfer::remote(format!("failed to resolve source metadata for {reference}"), e))?;
     let store = session.store.clone();
     let bytes = resolved.bytes.clone();
     let descriptor = resolved.descriptor.clone();

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
 
 use cooper_testkit::{Context, Output, Registry, program, skopeo};
 use serde_json::Value;
@@ -238,4 +239,35 @@ fn transfers_can_be_told_as_json() {
     assert_eq!(pushed, pulled);
     assert_eq!(pushed["name"], name);
     assert_eq!(pushed["digest"], context.run(["digest", &name]).expect_success().stdout.trim());
+}
+
+/// A registry that answers everything with one list of tags, and a warning.
+fn warning_registry() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Ends with the test's process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming().take(20) {
+            let Ok(mut stream) = stream else { continue };
+            let mut start = [0; 4096];
+            let got = stream.read(&mut start).unwrap_or_default();
+            let answer: &[u8] = if start[..got].starts_with(b"GET ") {
+                b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 25\r\n\
+                  Warning: 299 - \"moves to new.test\"\r\n\r\n{\"name\":\"x\",\"tags\":[\"1\"]}"
+            } else {
+                // Asked for TLS.
+                b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            };
+            let _ = stream.write_all(answer);
+        }
+    });
+    address
+}
+
+#[test]
+fn what_a_registry_says_to_its_users_is_shown() {
+    let context = Context::new("notice");
+    let listed = context.run(["ls", &format!("{}/x", warning_registry())]).expect_success();
+    assert_eq!(listed.stdout, "1\n");
+    assert_eq!(listed.stderr.matches("moves to new.test").count(), 1, "{listed}");
 }

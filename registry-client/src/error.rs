@@ -333,7 +333,10 @@ impl Error {
     /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Auth { .. } | Self::Plaintext { .. } | Self::UntrustedTokenService { .. } | Self::Credentials(_) => ErrorKind::Auth,
+            Self::Auth { .. }
+            | Self::Plaintext { .. }
+            | Self::UntrustedTokenService { .. }
+            | Self::Credentials(_) => ErrorKind::Auth,
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::RateLimited { .. } => ErrorKind::RateLimited,
