@@ -11,8 +11,9 @@ struct State {
     /// Rounds begun and finished; at most one is running.
     begun: u64,
     finished: u64,
-    /// Rounds that failed, newest last, with the error number. Kept short.
-    failed: Vec<(u64, Option<i32>)>,
+    /// The first failure, with its error number. It stays: the kernel tells of it once, and whose data was lost, perhaps
+    /// of a caller who has yet to ask, nobody knows.
+    failed: Option<Option<i32>>,
 }
 
 /// The gathering point.
@@ -29,9 +30,8 @@ impl GroupSync {
         let mine = state.begun + 1;
         loop {
             if state.finished >= mine {
-                // An error is told to everyone whose data it may concern: syncfs reports it only once.
-                return match state.failed.iter().find(|(round, _)| *round >= mine) {
-                    Some((_, errno)) => Err(Error::Io {
+                return match state.failed {
+                    Some(errno) => Err(Error::Io {
                         op: "sync",
                         path: "the store".into(),
                         source: errno.map_or_else(
@@ -53,10 +53,7 @@ impl GroupSync {
             state = self.state.lock().map_err(|_| Error::Poisoned)?;
             state.finished = round;
             if let Err(error) = &result {
-                state.failed.push((round, error.raw_os_error()));
-                if state.failed.len() > 64 {
-                    state.failed.remove(0);
-                }
+                state.failed.get_or_insert(error.raw_os_error());
             }
             self.changed.notify_all();
         }
@@ -98,10 +95,10 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_reaches_its_caller_and_not_the_next_one() {
+    fn a_failure_reaches_its_caller_and_all_later_ones() {
         let group = GroupSync::default();
-        let fail = || Err(Error::Poisoned);
-        assert!(group.sync(fail).is_err());
         assert!(group.sync(|| Ok(())).is_ok());
+        assert!(group.sync(|| Err(Error::Poisoned)).is_err());
+        assert!(group.sync(|| Ok(())).is_err());
     }
 }
