@@ -6,6 +6,9 @@ use std::sync::{Condvar, Mutex};
 
 use crate::error::{Error, Result};
 
+/// `EIO` of errno(3): what stands for a failure without a number.
+const EIO: i32 = 5;
+
 #[derive(Debug, Default)]
 struct State {
     /// Rounds begun and finished; at most one is running.
@@ -13,7 +16,7 @@ struct State {
     finished: u64,
     /// The first failure, with its error number. It stays: the kernel tells of it once, and whose data was lost, perhaps
     /// of a caller who has yet to ask, nobody knows.
-    failed: Option<Option<i32>>,
+    failed: Option<i32>,
 }
 
 /// The gathering point.
@@ -34,10 +37,7 @@ impl GroupSync {
                     Some(errno) => Err(Error::Io {
                         op: "sync",
                         path: "the store".into(),
-                        source: errno.map_or_else(
-                            || std::io::Error::other("sync failed"),
-                            std::io::Error::from_raw_os_error,
-                        ),
+                        source: std::io::Error::from_raw_os_error(errno),
                     }),
                     None => Ok(()),
                 };
@@ -53,7 +53,7 @@ impl GroupSync {
             state = self.state.lock().map_err(|_| Error::Poisoned)?;
             state.finished = round;
             if let Err(error) = &result {
-                state.failed.get_or_insert(error.raw_os_error());
+                state.failed.get_or_insert(error.raw_os_error().unwrap_or(EIO));
             }
             self.changed.notify_all();
         }
