@@ -124,6 +124,8 @@ fn names_at(dir: BorrowedFd<'_>, name: &OsStr) -> Option<rustix::io::Result<Vec<
             MISSING.store(true, Ordering::Relaxed);
             None
         }
+        // An `O_PATH` descriptor is not enough for the call without a name.
+        Err(Errno::BADF) if name.is_empty() => None,
         names => Some(names),
     }
 }
