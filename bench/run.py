@@ -39,6 +39,15 @@ class Bench:
             self._root = bases.unpack(self.base, self.place / "base-root")
         return self._root
 
+    def fresh(self, builder):
+        """Makes `builder` forget all it built, but have the base image unpacked, as it mostly is."""
+        builder.forget()
+        prime = self.place / "prime"
+        if not prime.exists():
+            prime.mkdir()
+            (prime / "Dockerfile").write_text(f"FROM {self.base.name}\nRUN true\n")
+        builder.build(prime)
+
     def need_registry(self):
         if self.registry is None:
             self.registry = Registry(self.place / "registry")

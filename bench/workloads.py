@@ -37,7 +37,7 @@ class Workload:
 
     def once(self, bench, builder):
         if not self.warm:
-            builder.forget()
+            bench.fresh(builder)
         return builder.build(self.context)
 
     def limit(self, bench):
@@ -91,12 +91,12 @@ class Push(Workload):
         return f"{bench.registry.address}/{self.name.lower()}/{builder.name}:1"
 
     def result(self, bench, builder):
-        builder.forget()
+        bench.fresh(builder)
         builder.build(self.context, push=self.image(bench, builder), compression=self.compression)
         return bench.registry.files(f"{self.name.lower()}/{builder.name}")
 
     def once(self, bench, builder):
-        builder.forget()
+        bench.fresh(builder)
         bench.registry.forget()
         return builder.build(self.context, push=self.image(bench, builder), compression=self.compression)
 
@@ -144,7 +144,7 @@ class Install(Workload):
             archive.unlink()
 
     def once(self, bench, builder):
-        builder.forget()
+        bench.fresh(builder)
         return builder.build(self.context, archive=bench.place / self.name / "timed.tar")
 
     def limit(self, bench):
@@ -164,7 +164,7 @@ class Load(Workload):
     def once(self, bench, builder):
         tag = f"bench-{builder.name}:1"
         if not self.warm:
-            builder.forget()
+            bench.fresh(builder)
             subprocess.run(["docker", "rmi", "-f", tag], capture_output=True)
         return builder.build(self.context, load=tag)
 
