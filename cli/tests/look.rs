@@ -9,20 +9,6 @@ use std::io::{Read as _, Write as _};
 use cooper_testkit::{Context, Output, Registry, program, skopeo};
 use serde_json::Value;
 
-/// Builds `Dockerfile` text with the flags given.
-fn build(context: &Context, dockerfile: &str, flags: &[&str]) {
-    let file = context.write("project/Dockerfile", dockerfile);
-    let mut words = flags.to_vec();
-    words.push(file.parent().unwrap().to_str().unwrap());
-    context.build(words).expect_success();
-}
-
-/// Pushes an image for two platforms.
-fn two_platforms(context: &Context, name: &str) {
-    let dockerfile = "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY Dockerfile /file\n";
-    build(context, dockerfile, &["--platform=linux/amd64,linux/arm64", "-t", name, "--push"]);
-}
-
 fn json(output: &Output) -> Value {
     serde_json::from_str(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output}"))
 }
@@ -39,7 +25,7 @@ fn tags_are_listed_and_taken_away() {
     let context = Context::new("ls");
     let repository = registry.image("team/app");
     for tag in ["2", "1", "old"] {
-        build(&context, "FROM busybox\nLABEL a=b\n", &["-t", &format!("{repository}:{tag}"), "--push"]);
+        context.build_text("FROM busybox\nLABEL a=b\n", &["-t", &format!("{repository}:{tag}"), "--push"]);
     }
     let list = context.run(["ls", &repository]).expect_success();
     assert_eq!(list.stdout, "1\n2\nold\n");
@@ -89,7 +75,7 @@ fn documents_are_those_that_skopeo_sees() {
     let Some(registry) = Registry::start() else { return };
     let context = Context::new("documents");
     let name = registry.image("app:1");
-    two_platforms(&context, &name);
+    context.push_two_platforms(&name);
     let run = |words: &[&str]| context.run(words).expect_success().stdout;
     let source = format!("docker://{name}");
     let index = run(&["manifest", &name]);
@@ -125,15 +111,13 @@ fn one_image_in_three_places_is_one() {
     let Some(registry) = Registry::start() else { return };
     let context = Context::new("places");
     let name = registry.image("app:1");
-    build(
-        &context,
+    context.build_text(
         "FROM busybox\nCOPY Dockerfile /file\nENV A=1\n",
         &["-t", &name, "-o", "type=image", "-o", "type=registry"],
     );
     let layout = context.dir().join("layout");
     let layout = layout.to_str().unwrap();
-    build(
-        &context,
+    context.build_text(
         "FROM busybox\nCOPY Dockerfile /file\nENV A=1\n",
         &["-t", "app:1", "-o", &format!("type=oci,tar=false,dest={layout}")],
     );
@@ -157,10 +141,10 @@ fn differences_are_told() {
     context.write("project/one", "1");
     context.write("project/same", "same");
     let dockerfile = "FROM busybox\nCOPY one /etc/conf\nCOPY same /gone\nCOPY same /same\nENV A=1 B=2\n";
-    build(&context, dockerfile, &["-t", &old, "--push"]);
+    context.build_text(dockerfile, &["-t", &old, "--push"]);
     let dockerfile = "FROM busybox\nCOPY --chmod=600 Dockerfile /etc/conf\nCOPY same /same\nCOPY one /opt/new\n\
          ENV A=2\nUSER nobody\n";
-    build(&context, dockerfile, &["-t", &new, "--push"]);
+    context.build_text(dockerfile, &["-t", &new, "--push"]);
     let output = context.run(["diff", "-q", "--exit-code", &old, &new]).expect_code(1);
     for line in [
         "- config.Env.A: 1",
@@ -201,8 +185,7 @@ fn files_come_out_as_one_tar() {
     let context = Context::new("export");
     let name = registry.image("app:1");
     context.write("project/one", "content of one\n");
-    build(
-        &context,
+    context.build_text(
         "FROM busybox\nCOPY one /a/one\nCOPY one /a/two\n",
         &["-t", &name, "-o", "type=image", "-o", "type=registry"],
     );
@@ -233,7 +216,7 @@ fn transfers_can_be_told_as_json() {
     let Some(registry) = Registry::start() else { return };
     let context = Context::new("json");
     let name = registry.image("app:1");
-    build(&context, "FROM busybox\nLABEL a=b\n", &["-t", &name]);
+    context.build_text("FROM busybox\nLABEL a=b\n", &["-t", &name]);
     let pushed = json(&context.run(["push", "--json", &name]).expect_success());
     let pulled = json(&Context::new("json-pull").run(["pull", "--json", &name]).expect_success());
     assert_eq!(pushed, pulled);

@@ -8,19 +8,6 @@ use std::path::Path;
 use cooper_testkit::{Context, Output, Registry, program, skopeo, tool};
 use serde_json::Value;
 
-fn build(context: &Context, dockerfile: &str, flags: &[&str]) {
-    let file = context.write("project/Dockerfile", dockerfile);
-    let mut words = flags.to_vec();
-    words.push(file.parent().unwrap().to_str().unwrap());
-    context.build(words).expect_success();
-}
-
-/// Pushes an image for two platforms.
-fn two_platforms(context: &Context, name: &str) {
-    let dockerfile = "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY Dockerfile /file\n";
-    build(context, dockerfile, &["--platform=linux/amd64,linux/arm64", "-t", name, "--push"]);
-}
-
 fn json(output: &Output) -> Value {
     serde_json::from_str(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output}"))
 }
@@ -40,7 +27,7 @@ fn an_image_is_copied_without_a_store() {
     let (Some(here), Some(there)) = (Registry::start(), Registry::start()) else { return };
     let context = Context::new("copy");
     let (source, target) = (here.image("team/app:1"), there.image("other/app:2"));
-    two_platforms(&context, &source);
+    context.push_two_platforms(&source);
     let copier = Context::new("copier");
     let first = json(&copier.run(["copy", "--json", "-q", &source, &target]).expect_success());
     assert!(!copier.store().exists());
@@ -71,7 +58,7 @@ fn a_mirror_that_fails_is_told_and_passed_over() {
     let (Some(here), Some(there)) = (Registry::start(), Registry::start()) else { return };
     let context = Context::new("mirror");
     let source = here.image("team/app:1");
-    build(&context, "FROM scratch\nCOPY Dockerfile /file\n", &["-t", &source, "--push"]);
+    context.build_text("FROM scratch\nCOPY Dockerfile /file\n", &["-t", &source, "--push"]);
     // The mirror has no such image.
     let host = source.split('/').next().unwrap().to_owned();
     let mirror = there.image("x").split('/').next().unwrap().to_owned();
@@ -89,7 +76,7 @@ fn one_platform_can_be_copied_alone() {
     let (Some(here), Some(there)) = (Registry::start(), Registry::start()) else { return };
     let context = Context::new("copy-platform");
     let (source, target) = (here.image("app:1"), there.image("app:arm"));
-    two_platforms(&context, &source);
+    context.push_two_platforms(&source);
     run(&context, &["copy", "-q", "--platform=linux/arm64", &source, &target]);
     let want = run(&context, &["digest", "--platform=linux/arm64", &source]);
     assert_eq!(run(&context, &["digest", &target]), want);
@@ -105,7 +92,7 @@ fn what_refers_to_an_image_goes_with_it() {
     let (Some(here), Some(there)) = (Registry::start(), Registry::start()) else { return };
     let context = Context::new("referrers");
     let (source, target) = (here.image("app:1"), there.image("copy:1"));
-    build(&context, "FROM busybox\nLABEL a=b\n", &["-t", &source, "--push"]);
+    context.build_text("FROM busybox\nLABEL a=b\n", &["-t", &source, "--push"]);
     assert_eq!(run(&context, &["referrers", &source]).lines().count(), 1, "only the heading");
     let sbom = context.write("sbom.json", "{\"spdx\":1}");
     let signature = context.write("sig", "signed");
@@ -140,7 +127,7 @@ fn an_index_is_made_of_images() {
     let (Some(here), Some(there)) = (Registry::start(), Registry::start()) else { return };
     let context = Context::new("index");
     let both = here.image("build:all");
-    two_platforms(&context, &both);
+    context.push_two_platforms(&both);
     for arch in ["amd64", "arm64"] {
         let platform = format!("--platform=linux/{arch}");
         run(&context, &["copy", "-q", &platform, &both, &here.image(&format!("build:{arch}"))]);
@@ -186,7 +173,7 @@ fn annotations_of_an_index_change() {
     let Some(registry) = Registry::start() else { return };
     let context = Context::new("annotate");
     let name = registry.image("app:1");
-    two_platforms(&context, &name);
+    context.push_two_platforms(&name);
     let before = run(&context, &["digest", &name]);
     let words = ["index", "annotate", "--annotation", "a=b", "--annotation"];
     let made = run(&context, &[&words[..], &["manifest-descriptor[linux/arm64]:c=d", &name]].concat());
@@ -250,7 +237,7 @@ fn files_go_to_a_registry_and_back() {
         assert_eq!(serde_json::from_str::<Value>(&raw).unwrap(), manifest);
     }
     // An image has no files of its own.
-    build(&context, "FROM busybox\nLABEL a=b\n", &["-t", &registry.image("image:1"), "--push"]);
+    context.build_text("FROM busybox\nLABEL a=b\n", &["-t", &registry.image("image:1"), "--push"]);
     context.run(["artifact", "pull", "-q", &registry.image("image:1")]).expect_code(1);
     context.run(["artifact", "push", "-q", &name, "no-such-file"]).expect_code(1);
     context.run(["artifact", "push", "-q", &name]).expect_code(2);

@@ -11,7 +11,7 @@ use cooper_testkit::{Context, Output, Unprivileged, can_build, is_root, program,
 const OWNERS: &str = "FROM busybox AS made\n\
      RUN mkdir -p /d/root /d/app && touch /d/app/file && chown -R app:app /d/app && chown 0:65534 /d/root \\\n    \
      && touch /d/high && chown 60000:60001 /d/high && chmod 4711 /d/high && mkfifo /d/fifo && rm -r /home/* \n\
-     USER app\nWORKDIR /d/app/work\nRUN touch mine && ! touch /d/root/no\n\
+     USER app\nWORKDIR /d/app/own\nRUN touch mine && ! touch /d/root/no\n\
      FROM busybox\nCOPY --from=made /d /d\nCOPY --chown=1234:5678 --chmod=600 file /copied\nUSER nobody\nRUN id -u > /tmp/id\n";
 
 /// The image's archive as both users make it.
@@ -79,7 +79,7 @@ fn owners_and_modes_are_roots() {
     for want in [
         "-rws--x--x 60000/60001 0 d/high",
         "drwxr-xr-x 0/65534 0 d/root/",
-        "-rw-r--r-- 1000/1000 0 d/app/work/mine",
+        "-rw-r--r-- 1000/1000 0 d/app/own/mine",
         "-rw------- 1234/5678 1 copied",
         "prw-r--r-- 0/0 0 d/fifo",
     ] {

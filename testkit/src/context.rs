@@ -64,7 +64,21 @@ impl Context {
         Output::of(&mut self.build_command(arguments))
     }
 
-    /// The same, not yet run.
+    /// Builds a Dockerfile given as text, which must succeed.
+    pub fn build_text(&self, dockerfile: &str, flags: &[&str]) {
+        let file = self.write("project/Dockerfile", dockerfile);
+        let project = file.parent().unwrap_or(&file).as_os_str();
+        let words = flags.iter().map(OsStr::new).chain([project]);
+        self.build(words).expect_success();
+    }
+
+    /// Pushes an image for two platforms.
+    pub fn push_two_platforms(&self, name: &str) {
+        let dockerfile = "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY Dockerfile /file\n";
+        self.build_text(dockerfile, &["--platform=linux/amd64,linux/arm64", "-t", name, "--push"]);
+    }
+
+    /// As [`Self::build`], not yet run.
     pub fn build_command<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let base = format!("busybox=oci-layout://{}:latest", testdata("base").display());
         let mut command = self.command(["build", "--progress=plain", "--build-context", &base]);
