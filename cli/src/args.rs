@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::backend::distribution::NetworkPolicy;
 use crate::commands;
 
 /// Builds container images from Dockerfiles, without a daemon.
@@ -22,9 +23,23 @@ pub struct Global {
     /// The store [default: /var/lib/cooper for root, otherwise $XDG_DATA_HOME/cooper]
     #[arg(long, value_name = "DIR", env = "COOPER_ROOT", global = true)]
     pub root: Option<PathBuf>,
+    /// Where registries may lead: usual is anywhere but this machine and link-local addresses, public is public
+    /// addresses only
+    #[arg(long, value_name = "POLICY", env = "COOPER_NETWORK_POLICY", default_value = "usual", global = true,
+          hide_default_value = true, hide_env_values = true, value_parser = network_policy)]
+    pub network_policy: NetworkPolicy,
     /// Tell more when something fails
     #[arg(short = 'D', long, global = true)]
     pub debug: bool,
+}
+
+/// For clap: where registries may lead.
+fn network_policy(text: &str) -> Result<NetworkPolicy, String> {
+    match text {
+        "usual" => Ok(NetworkPolicy::Usual),
+        "public" => Ok(NetworkPolicy::Public),
+        _ => Err("it must be usual or public".to_owned()),
+    }
 }
 
 /// The commands.

@@ -45,7 +45,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Version => ui::print(&format!("cooper {}\n", env!("CARGO_PKG_VERSION"))),
         Command::Doctor(args) => commands::doctor::run(args),
-        Command::Login(args) => runtime()?.block_on(commands::login::login(args)),
+        Command::Login(args) => runtime()?.block_on(commands::login::login(args, global)),
         Command::Logout(args) => runtime()?.block_on(commands::login::logout(args)),
         Command::Build(args) => {
             let prepared = args.prepare(&environment, &mut std::io::stdin())?;
@@ -91,7 +91,7 @@ fn with_images<F>(global: &Global, names: &impl Names, work: F) -> Result<(), Fa
 where
     F: AsyncFnOnce(Images) -> Result<(), Failure>,
 {
-    let options = names.registries();
+    let options = RegistryOptions { network: global.network_policy, ..names.registries() };
     if names.need_store() {
         return with_store_and(global, &options, async |s| work(s.images_by_name(&options)).await);
     }
@@ -125,8 +125,9 @@ where
 {
     let entered = backend::enter()?;
     let runtime = runtime()?;
+    let registries = RegistryOptions { network: global.network_policy, ..registries.clone() };
     let result = runtime.block_on(async {
-        let session = Session::open(global, &entered, registries)?;
+        let session = Session::open(global, &entered, &registries)?;
         work(session).await
     });
     // Blocking work that was given up must not hold the exit.

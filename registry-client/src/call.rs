@@ -97,9 +97,25 @@ impl<'a> Call<'a> {
     }
 }
 
-/// How often a 401 is answered within one call: once for the first challenge, once for a token that
-/// was refused.
-pub(crate) const MAX_CHALLENGES: u32 = 2;
+/// The 401s that one call answers: the first challenge, and the refusal of one token.
+#[derive(Default)]
+pub(crate) struct Challenges {
+    first: bool,
+    refused: bool,
+}
+
+impl Challenges {
+    /// Whether this one is to be answered; `used` says whether we had shown something.
+    pub(crate) fn answer(&mut self, used: bool) -> bool {
+        let seen = if used { &mut self.refused } else { &mut self.first };
+        !std::mem::replace(seen, true)
+    }
+
+    /// Whether there was none yet.
+    fn is_new(&self) -> bool {
+        !self.first && !self.refused
+    }
+}
 
 impl Inner {
     /// The tries of something at an endpoint.
@@ -150,6 +166,12 @@ impl Inner {
         self.authenticator.learn(self.means(), &need, headers, used).await
     }
 
+    /// Whether there is something to say to a registry that refuses without asking.
+    async fn may_introduce(&self, call: &Call<'_>) -> bool {
+        let need = Need { endpoint: call.endpoint, target: call.target, scopes: &call.scopes };
+        self.authenticator.has_credential(&need).await
+    }
+
     /// Waits if the registry asked all of us to.
     pub(crate) async fn pace(&self, endpoint: &Endpoint) {
         self.pacer.wait(&endpoint.origin(), &self.sleeper).await;
@@ -169,7 +191,7 @@ impl Inner {
 
     async fn tries(&self, call: &Call<'_>) -> Result<Reply> {
         let mut attempts = self.attempts(call.endpoint);
-        let mut challenges = 0;
+        let mut challenges = Challenges::default();
         let mut learned: Option<Authorization> = None;
         loop {
             self.pace(call.endpoint).await;
@@ -182,6 +204,7 @@ impl Inner {
                 headers.insert(CONTENT_TYPE, media_type.clone());
             }
             let outgoing = Outgoing {
+                home: call.endpoint.base.clone(),
                 method: call.method.clone(),
                 url: call.url.clone(),
                 headers,
@@ -197,14 +220,17 @@ impl Inner {
                 },
             };
             let status = reply.response.status();
-            if status == 401 && !reply.foreign && call.is_home() {
-                if challenges == MAX_CHALLENGES {
+            let ours = !reply.foreign && call.is_home();
+            // Some say 403 to who did not say who they are.
+            let unasked = status == 403 && ours && authorization.is_none() && challenges.is_new();
+            if status == 401 && ours || unasked && self.may_introduce(call).await {
+                if !challenges.answer(authorization.is_some()) {
                     return Err(self.still_refused(call.target, reply, authorization.as_ref()).await);
                 }
-                challenges += 1;
                 let headers = reply.response.headers().clone();
                 match self.learn(call, &headers, authorization.as_ref()).await? {
                     Learned::Retry(authorization) => learned = Some(authorization),
+                    Learned::GiveUp(_) if unasked => return Err(self.refuse(call.target, reply).await),
                     Learned::GiveUp(why) => return Err(self.unauthorized(call.target, reply, why).await),
                 }
                 continue;

@@ -22,6 +22,7 @@ use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::notice::{NoticeObserver, Notices};
 use crate::progress::{Direction, Observer, Progress};
+use crate::reach::NetworkPolicy;
 use crate::retry::{Pacer, RetryPolicy, Sleeper, TokioSleeper};
 use crate::transport::Transport;
 
@@ -45,6 +46,7 @@ pub struct ClientBuilder {
     journal: Option<PathBuf>,
     trusted_services: Vec<String>,
     allow_plaintext: bool,
+    network: NetworkPolicy,
     roots: Vec<Certificate>,
     limits: Limits,
     policy: RetryPolicy,
@@ -64,6 +66,7 @@ impl Default for ClientBuilder {
             journal: None,
             trusted_services: Vec::new(),
             allow_plaintext: false,
+            network: NetworkPolicy::default(),
             roots: Vec::new(),
             limits: Limits::default(),
             policy: RetryPolicy::default(),
@@ -148,6 +151,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Where the answers of registries may lead us: to token services, redirects, addresses of uploads.
+    pub fn network_policy(mut self, policy: NetworkPolicy) -> Self {
+        self.network = policy;
+        self
+    }
+
     /// Trusts a token service's host with credentials though it is on another site than its registry.
     pub fn trust_token_service(mut self, host: impl Into<String>) -> Self {
         self.trusted_services.push(host.into());
@@ -183,7 +192,7 @@ impl ClientBuilder {
     /// The client. Opens no connection yet.
     pub fn build(self) -> Client {
         let inner = Inner {
-            transport: Transport::new(self.user_agent, self.roots, self.limits.clone()),
+            transport: Transport::new(self.user_agent, self.roots, self.limits.clone(), self.network),
             authenticator: Authenticator::new(self.credentials, self.trusted_services, self.allow_plaintext),
             limits: self.limits,
             policy: self.policy,

@@ -212,8 +212,8 @@ pub enum Error {
     /// Credentials could not be read or written.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
-    /// The credentials do not allow this.
-    #[error("{target}: access denied: {answer}")]
+    /// The credentials do not allow this; some registries say so of what does not exist.
+    #[error("{target}: access denied, or there is no such repository or image: {answer}")]
     Denied {
         /// What was asked for.
         target: Box<Target>,

@@ -1,8 +1,8 @@
 //! Which endpoints an operation asks, and in which order.
 //!
 //! Owns the choice between TLS and plain HTTP and the way from a mirror to the next place. TLS is given up only
-//! where the settings list a host as insecure, and for loopback addresses, and there only if nothing answers a
-//! TLS greeting: a bad certificate is never a reason. A mirror that fails in any way costs a notice and, if
+//! where the settings list a host as insecure, and for loopback addresses, and there only if the host answers a TLS
+//! greeting by something else, or refuses: a bad certificate is never a reason. A mirror that fails in any way costs a notice and, if
 //! nothing else works either, a line in the error.
 
 use std::future::Future;
@@ -19,8 +19,8 @@ use crate::error::{Error, ErrorKind, Result, Target};
 use crate::hosts::{Access, Place, Trust};
 use crate::notice::Notice;
 
-/// How long a host may take to answer a TLS greeting before it counts as one without TLS.
-const GREETING: Duration = Duration::from_secs(2);
+/// How long a host may take to answer a TLS greeting. Silence is no sign of plain HTTP.
+const GREETING: Duration = Duration::from_secs(10);
 
 impl Client {
     /// The registry itself, for what concerns no repository.
@@ -63,7 +63,7 @@ impl Client {
         place.trust.skip_verify |= any_certificate;
         let endpoint = Endpoint::new(&place, plain, socket.is_some())?;
         if place.trust != Trust::default() || socket.is_some() {
-            inner.transport.adopt(&endpoint.origin(), &place.trust, socket.map(PathBuf::as_path));
+            inner.transport.pool.adopt(&endpoint.origin(), &place.trust, socket.map(PathBuf::as_path));
         }
         Ok(endpoint)
     }
@@ -158,5 +158,5 @@ async fn greet(host: &str) -> bool {
         Ok::<u8, std::io::Error>(first[0])
     };
     // Records of TLS begin with 20 to 23.
-    matches!(tokio::time::timeout(GREETING, answer).await, Ok(Ok(20..=23)))
+    !matches!(tokio::time::timeout(GREETING, answer).await, Ok(Err(_) | Ok(..20 | 24..)))
 }

@@ -5,6 +5,21 @@
 
 use url::Url;
 
+/// Host names of the proxies that the environment gives.
+pub(crate) fn names_from_environment() -> Vec<String> {
+    let variables = ["http_proxy", "https_proxy", "all_proxy"];
+    let values = variables.iter().flat_map(|name| {
+        [std::env::var(name), std::env::var(name.to_ascii_uppercase())].into_iter().flatten()
+    });
+    values.filter_map(|text| name_of(&text)).collect()
+}
+
+fn name_of(text: &str) -> Option<String> {
+    let text = text.trim();
+    let parsed = if text.contains("://") { Url::parse(text) } else { Url::parse(&format!("http://{text}")) };
+    parsed.ok()?.host_str().map(str::to_owned)
+}
+
 /// The entries of `NO_PROXY` that name a port.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Exceptions(Vec<(String, u16)>);
@@ -40,6 +55,19 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn proxies_have_names() {
+        let table = [
+            ("http://ann:pw@Proxy.test:3128", Some("proxy.test")),
+            ("proxy.test:3128", Some("proxy.test")),
+            (" 10.0.0.1:80 ", Some("10.0.0.1")),
+            ("", None),
+        ];
+        for (text, want) in table {
+            assert_eq!(name_of(text).as_deref(), want, "{text}");
+        }
+    }
 
     #[test]
     fn ports_are_part_of_an_exception() {

@@ -69,6 +69,7 @@ impl Push<'_> {
         });
         inner.pace(self.endpoint).await;
         let outgoing = Outgoing {
+            home: self.endpoint.base.clone(),
             method: call.method.clone(),
             url: call.url.clone(),
             headers: HeaderMap::from_iter([(

@@ -16,7 +16,7 @@ use reqwest::{Body, Method, StatusCode};
 use url::Url;
 
 use crate::auth::{Learned, Scopes};
-use crate::call::{Call, MAX_CHALLENGES};
+use crate::call::{Call, Challenges};
 use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Target};
@@ -195,7 +195,7 @@ impl Upload<'_> {
         let mut call = self.call(method, url);
         call.headers = headers;
         call.lane = Lane::Bulk;
-        let mut challenges = 0;
+        let mut challenges = Challenges::default();
         let mut learned = None;
         loop {
             inner.pace(self.endpoint).await;
@@ -205,6 +205,7 @@ impl Upload<'_> {
             };
             let sent = Arc::new(Sent::new(part.end - part.start));
             let outgoing = Outgoing {
+                home: self.endpoint.base.clone(),
                 method: call.method.clone(),
                 url: call.url.clone(),
                 headers: call.all_headers(),
@@ -227,10 +228,9 @@ impl Upload<'_> {
             if reply.response.status() != 401 || reply.foreign || !call.is_home() {
                 return Ok(Ok(reply));
             }
-            if challenges == MAX_CHALLENGES {
+            if !challenges.answer(authorization.is_some()) {
                 return Err(inner.still_refused(self.target, reply, authorization.as_ref()).await);
             }
-            challenges += 1;
             let answer_headers = reply.response.headers().clone();
             match inner.learn(&call, &answer_headers, authorization.as_ref()).await? {
                 // What was refused for its token was not taken in: the same bytes, again.

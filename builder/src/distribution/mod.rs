@@ -17,7 +17,7 @@ mod tree;
 mod watch;
 
 pub use artifact::{Artifact, ArtifactFile, PulledFile};
-pub use cooper_registry_client::{Copied, CopyOptions};
+pub use cooper_registry_client::{Copied, CopyOptions, NetworkPolicy};
 pub use diff::{ConfigChange, Difference, FileChange, Side, SideLayer};
 pub use index::{Annotation, AnnotationPlace, IndexRequest};
 pub use look::{Document, Image};
@@ -44,6 +44,8 @@ pub struct RegistryOptions {
     pub plaintext_credentials: bool,
     /// Registries of which any certificate is taken; those in both lists may speak plain HTTP or TLS.
     pub skip_verify: Vec<String>,
+    /// Where the answers of registries may lead.
+    pub network: NetworkPolicy,
     /// Told of what is worth knowing (a registry's warnings, waits that it asks for) while no [`Watch`] is.
     pub on_notice: Option<fn(&str)>,
 }
@@ -53,6 +55,7 @@ impl RegistryOptions {
     pub(crate) fn builder(&self) -> ClientBuilder {
         let start = Client::builder()
             .hosts(Hosts::from_environment())
+            .network_policy(self.network)
             .allow_plaintext_credentials(self.plaintext_credentials);
         let start = self.plain_http.iter().fold(start, ClientBuilder::insecure);
         self.skip_verify.iter().fold(start, ClientBuilder::skip_verify)

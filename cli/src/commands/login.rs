@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Read};
 
 use clap::Args;
 
+use crate::args::Global;
 use crate::backend;
+use crate::backend::distribution::RegistryOptions;
 use crate::failure::Failure;
 use crate::flags::registry::RegistryFlags;
 use crate::ui;
@@ -37,7 +39,7 @@ pub struct LogoutArgs {
 }
 
 /// Runs `cooper login`.
-pub async fn login(args: &LoginArgs) -> Result<(), Failure> {
+pub async fn login(args: &LoginArgs, global: &Global) -> Result<(), Failure> {
     let username = match &args.username {
         Some(username) => username.clone(),
         None if args.password_stdin => return Err(Failure::usage("--password-stdin needs --username")),
@@ -57,6 +59,7 @@ pub async fn login(args: &LoginArgs) -> Result<(), Failure> {
         return Err(Failure::user("user name and password must not be empty"));
     }
     let registries = args.registry.options([args.server.as_str()]);
+    let registries = RegistryOptions { network: global.network_policy, ..registries };
     let kept = backend::login(&args.server, &username, &password, &registries).await?;
     ui::print(&format!("Login Succeeded\nCredentials are kept in {kept}\n"))
 }

@@ -39,6 +39,7 @@ impl RegistryFlags {
             plaintext_credentials: self.plain_http_credentials,
             skip_verify: all(&self.skip_verify),
             on_notice: Some(ui::note),
+            ..RegistryOptions::default()
         }
     }
 

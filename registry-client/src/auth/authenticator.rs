@@ -178,6 +178,7 @@ impl Authenticator {
             return None;
         }
         let outgoing = Outgoing {
+            home: need.endpoint.base.clone(),
             method: Method::GET,
             url: need.endpoint.api(""),
             headers: HeaderMap::new(),
@@ -199,6 +200,12 @@ impl Authenticator {
             return Err(Error::Plaintext { target: need.target.boxed() });
         }
         Ok(found)
+    }
+
+    /// Whether the registry itself may be shown a credential, and there is one.
+    pub(crate) async fn has_credential(&self, need: &Need<'_>) -> bool {
+        let found = self.credential(need).await;
+        matches!(found, Ok(Some(Credential::Basic { .. } | Credential::RegistryToken(_))))
     }
 
     async fn basic(&self, need: &Need<'_>) -> Result<Option<Authorization>> {
@@ -251,6 +258,7 @@ impl Authenticator {
         let mut held = slot.lock().await;
         let request = TokenRequest {
             target: need.target,
+            home: base,
             realm: &url,
             service: key.service.as_deref(),
             scopes: &key.scopes,

@@ -17,4 +17,4 @@ pub(crate) use authenticator::{Authenticator, Authorization, Learned, Means, Nee
 pub use credentials::{Credential, CredentialError, Credentials};
 pub use login::{Saved, login, logout, save_credential};
 pub(crate) use scope::Scopes;
-pub(crate) use trust::{is_loopback, is_public, of_unknown_scheme};
+pub(crate) use trust::{is_loopback, of_unknown_scheme};

@@ -37,6 +37,8 @@ pub(super) struct Token {
 /// What to ask for, and of whom.
 pub(super) struct TokenRequest<'a> {
     pub(super) target: &'a Target,
+    /// The registry's address.
+    pub(super) home: &'a Url,
     pub(super) realm: &'a Url,
     pub(super) service: Option<&'a str>,
     pub(super) scopes: &'a Scopes,
@@ -132,6 +134,7 @@ fn get(request: &TokenRequest<'_>) -> Result<Outgoing> {
         None => None,
     };
     Ok(Outgoing {
+        home: request.home.clone(),
         method: Method::GET,
         url,
         headers: HeaderMap::new(),
@@ -166,6 +169,7 @@ fn post(request: &TokenRequest<'_>) -> Result<Outgoing> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
     Ok(Outgoing {
+        home: request.home.clone(),
         method: Method::POST,
         url: request.realm.clone(),
         headers,

@@ -7,6 +7,8 @@
 
 use url::{Host, Url};
 
+use crate::reach::Range;
+
 /// Judges the realm of a challenge from `registry`; the error says which rule it breaks.
 pub(super) fn judge(
     registry: &Url,
@@ -44,7 +46,8 @@ pub(super) fn judge(
     if with_credentials {
         return Err("on another site than the registry, which must not get its credentials");
     }
-    if !is_public(&other) {
+    // A name is judged when its addresses are known.
+    if Range::of_host(&other).is_some_and(|range| range != Range::Public) {
         return Err("on a private address");
     }
     Ok(realm)
@@ -65,36 +68,6 @@ pub(crate) fn is_loopback(host: &Host<&str>) -> bool {
         Host::Ipv4(address) => address.is_loopback(),
         Host::Ipv6(address) => address.is_loopback(),
     }
-}
-
-/// Whether a host may be on the public network; names are taken at their word.
-pub(crate) fn is_public(host: &Host<&str>) -> bool {
-    match host {
-        Host::Domain(name) => *name != "localhost",
-        Host::Ipv4(a) => is_public_v4(*a),
-        Host::Ipv6(a) => match a.to_ipv4_mapped() {
-            Some(v4) => is_public_v4(v4),
-            None => {
-                !(a.is_loopback()
-                    || a.is_unspecified()
-                    || a.is_unique_local()
-                    || a.is_unicast_link_local()
-                    || a.is_multicast()
-                    || a.segments()[..2] == [0x64, 0xff9b])
-            }
-        },
-    }
-}
-
-fn is_public_v4(a: std::net::Ipv4Addr) -> bool {
-    let shared = a.octets()[0] == 100 && a.octets()[1] & 0xc0 == 64;
-    !(a.is_loopback()
-        || a.is_private()
-        || a.is_link_local()
-        || a.is_unspecified()
-        || a.is_broadcast()
-        || a.is_multicast()
-        || shared)
 }
 
 /// Suffixes under which each name belongs to somebody else, as far as registries live there.

@@ -51,7 +51,7 @@ async fn r009_an_anonymous_pull_gets_one_token_for_all_blobs() {
     let tokens = Arc::new(AtomicUsize::new(0));
     let count = tokens.clone();
     let fake = Fake::start(move |r, c| guarded(r, c, &count, |t| t.starts_with('t'))).await;
-    let blobs: Vec<Vec<u8>> = (0..16u8).map(|n| vec![n; 1000]).collect();
+    let blobs: Vec<Vec<u8>> = (0..32u8).map(|n| vec![n; 1000]).collect();
     for blob in &blobs {
         fake.content().add(blob);
     }

@@ -242,6 +242,17 @@ async fn r031_manifests_are_held_to_their_digest_and_size() {
     assert_eq!(client.resolve(&image_reference).await.unwrap().descriptor.digest, wanted);
     let pinned = image_reference.with_digest(wanted.clone());
     assert_eq!(client.resolve(&pinned).await.unwrap().bytes, image);
+    // No header, one of another algorithm, and one that is none: the bytes decide, too.
+    for header in ["", &format!("sha512:{}", "0".repeat(128)), "nonsense"] {
+        let (header, bytes) = (header.to_owned(), image.clone());
+        let fake = Fake::start(move |_, _| {
+            let reply = Reply::new(200).header("content-type", media::OCI_MANIFEST).body(bytes.clone());
+            Some(if header.is_empty() { reply } else { reply.header("docker-content-digest", &header) })
+        })
+        .await;
+        let found = client.resolve(&reference(fake.address, "x:1")).await.unwrap();
+        assert_eq!(found.descriptor.digest, wanted);
+    }
     assert!(fake.log().last().unwrap().path.ends_with(wanted.as_str()), "the digest wins over the tag");
     let error = client.fetch_manifest(&image_reference, &Digest::sha256_of(b"other")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DigestMismatch);
@@ -253,8 +264,20 @@ async fn r031_manifests_are_held_to_their_digest_and_size() {
 #[tokio::test]
 async fn r032_head_falls_back_to_get() {
     let image = manifest(&layer(b"c"), &layer(b"l"));
-    for status in [200, 405] {
-        let fake = Fake::start(move |r, _| (r.method == "HEAD").then(|| Reply::new(status))).await;
+    // 200 without a digest and length, and 200 with all but the length.
+    for status in [200, 201, 404, 405, 501] {
+        let fake = Fake::start(move |r, c| {
+            let known = c.manifests.contains_key(r.path.rsplit('/').next().unwrap());
+            let bare = Reply::new(200)
+                .header("content-type", media::OCI_MANIFEST)
+                .header("docker-content-digest", Digest::sha256_of(b"other"))
+                .open_ended();
+            match status {
+                201 => (r.method == "HEAD" && known).then_some(bare),
+                _ => (r.method == "HEAD").then(|| Reply::new(status)),
+            }
+        })
+        .await;
         fake.content().manifests.insert("1".into(), served(&image));
         let found = builder().build().head_manifest(&reference(fake.address, "x:1")).await.unwrap().unwrap();
         assert_eq!(found, Descriptor::of(media::OCI_MANIFEST, &image));

@@ -239,3 +239,115 @@ async fn r018_credentials_do_not_cross_a_network_in_clear() {
     client().allow_plaintext_credentials(true).build().resolve(&name).await.unwrap();
     assert_eq!(seen.load(Ordering::SeqCst), 1);
 }
+
+#[tokio::test]
+async fn r007_a_token_for_less_than_was_asked_is_renewed_once() {
+    // Tokens are good for pulling only.
+    let fake = Fake::start(|r, c| {
+        if r.path == "/token" {
+            return Some(Reply::new(200).body(format!(r#"{{"token":"t{}"}}"#, c.nth(r))));
+        }
+        let host = r.header("host").unwrap();
+        let insufficient = format!(
+            r#"Bearer realm="http://{host}/token",scope="repository:x:pull,push",error="insufficient_scope""#
+        );
+        let refused = Reply::new(401).header("www-authenticate", insufficient);
+        match (r.method.as_str(), r.header("authorization")) {
+            ("HEAD" | "GET", Some(_)) => None,
+            _ => {
+                Some(refused.body(r#"{"errors":[{"code":"DENIED","message":"requested access is denied"}]}"#))
+            }
+        }
+    })
+    .await;
+    let blob = noise(1000);
+    let name = reference(fake.address, "x:1");
+    let client = builder().credential(&fake.address.to_string(), basic()).build();
+    let source = Bytes::from(blob.clone());
+    let error = client.push_blob(&name, &layer(&blob), &source, &PushOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.to_string().contains("requested access is denied"), "{error}");
+    assert_eq!(fake.requests("GET", "/token").len(), 2, "one, and one more for the refusal");
+    assert_eq!(fake.requests("POST", "/uploads/").len(), 2);
+    assert!(fake.requests("PUT", "").is_empty() && fake.requests("PATCH", "").is_empty());
+}
+
+#[tokio::test]
+async fn r009_a_token_is_renewed_before_it_ends() {
+    // It is at its end when it comes: each request gets a new one, and none is refused first.
+    let fake = Fake::start(|r, c| {
+        if r.path == "/token" {
+            let body = format!(r#"{{"token":"t{}","expires_in":0.000000001}}"#, c.nth(r));
+            return Some(Reply::new(200).body(body));
+        }
+        r.header("authorization").is_none().then(|| bearer(r, "repository:x:pull"))
+    })
+    .await;
+    fake.content().manifests.insert("1".into(), served(&sample()));
+    let client = builder().build();
+    for _ in 0..3 {
+        client.resolve(&reference(fake.address, "x:1")).await.unwrap();
+    }
+    let sent: Vec<_> = fake
+        .requests("GET", "/v2/")
+        .iter()
+        .map(|r| r.header("authorization").unwrap_or("none").to_owned())
+        .collect();
+    assert_eq!(sent, ["none", "Bearer t1", "Bearer t2", "Bearer t3"]);
+}
+
+#[tokio::test]
+async fn r005_r012_a_form_joins_scopes_and_gives_way_to_the_older_request() {
+    for refusal in [400, 401, 404, 405] {
+        let fake = Fake::start(move |r, _| {
+            if r.is("POST", "/token") {
+                return Some(Reply::new(refusal).body(r#"{"error":"unsupported"}"#));
+            }
+            if r.path == "/token" {
+                // The refresh token serves as a password.
+                let good = r.header("authorization") == Some("Basic YW5uOnJlZnJlc2g=");
+                return Some(if good { Reply::new(200).body(r#"{"token":"t"}"#) } else { Reply::new(401) });
+            }
+            r.header("authorization").is_none().then(|| bearer(r, "repository:app:pull"))
+        })
+        .await;
+        let blob = noise(1000);
+        let credential =
+            Credential::IdentityToken { username: Some("ann".into()), token: Secret::new("refresh") };
+        let client = builder().credential(&fake.address.to_string(), credential).build();
+        let options = PushOptions { mount_from: vec!["base".into()], ..PushOptions::default() };
+        let (name, source) = (reference(fake.address, "app:1"), Bytes::from(blob.clone()));
+        client.push_blob(&name, &layer(&blob), &source, &options).await.expect("the older request serves");
+        let forms: Vec<_> = fake
+            .requests("POST", "/token")
+            .iter()
+            .map(|r| String::from_utf8(r.body.clone()).unwrap())
+            .collect();
+        let both = "scope=repository%3Aapp%3Apull%2Cpush+repository%3Abase%3Apull&";
+        assert!(forms.iter().any(|form| form.contains(both)), "{forms:?}");
+        assert!(fake.requests("", "/v2/").iter().all(|r| !format!("{r:?}").contains("refresh")), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn r016_a_403_may_mean_that_we_should_say_who_we_are() {
+    let fake = Fake::start(|r, _| {
+        (r.header("authorization") != Some("Basic YW5uOmh1bnRlcjI=")).then(|| Reply::new(403).body("log in"))
+    })
+    .await;
+    fake.content().manifests.insert("1".into(), served(&sample()));
+    let name = reference(fake.address, "x:1");
+    let client = builder().credential(&fake.address.to_string(), basic()).build();
+    client.resolve(&name).await.unwrap();
+    assert_eq!(fake.log().iter().filter(|r| r.path.contains("/manifests/")).count(), 2);
+    // Without credentials there is nothing to try, with wrong ones it is tried once.
+    let before = fake.log().len();
+    let error = builder().build().resolve(&name).await.unwrap_err();
+    assert_eq!((error.kind(), fake.log().len() - before), (ErrorKind::Denied, 1));
+    let wrong = Credential::Basic { username: "bob".into(), password: Secret::new("x") };
+    let client = builder().credential(&fake.address.to_string(), wrong).build();
+    let error = client.resolve(&name).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    let tried = fake.log().iter().filter(|r| r.header("authorization") == Some("Basic Ym9iOng=")).count();
+    assert_eq!(tried, 1);
+}

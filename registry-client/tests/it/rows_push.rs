@@ -26,7 +26,7 @@ async fn push(
 async fn r060_what_head_says() {
     let blob = noise(1000);
     for (status, want) in
-        [(200, Pushed::Existed), (404, Pushed::Uploaded), (405, Pushed::Uploaded), (403, Pushed::Uploaded)]
+        [200, 400, 403, 404, 405, 500].map(|s| (s, if s == 200 { Pushed::Existed } else { Pushed::Uploaded }))
     {
         let fake = Fake::start(move |r, _| (r.method == "HEAD").then(|| Reply::new(status))).await;
         assert_eq!(push(&fake, &blob, &PushOptions::default()).await.unwrap(), want, "{status}");

@@ -147,7 +147,15 @@ impl Fake {
         script: impl Fn(&Request, &mut Content) -> Option<Reply> + Send + Sync + 'static,
         cut: impl Fn(&Request, &mut Content) -> Option<usize> + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0", script, cut).await
+    }
+
+    pub async fn start_at(
+        at: &str,
+        script: impl Fn(&Request, &mut Content) -> Option<Reply> + Send + Sync + 'static,
+        cut: impl Fn(&Request, &mut Content) -> Option<usize> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             script: Box::new(script),

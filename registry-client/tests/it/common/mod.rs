@@ -70,6 +70,37 @@ const UNSET: [&str; 11] = [
     "no_proxy",
 ];
 
+/// Runs one ignored test in a network of its own: a loopback device with these addresses, and these lines in
+/// `/etc/hosts`. Says so where that cannot be done.
+pub fn in_own_network(name: &str, addresses: &[&str], hosts: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("hosts"), hosts).unwrap();
+    let mut script = "mount --bind hosts /etc/hosts && ip link set lo up".to_owned();
+    for address in addresses {
+        let bits = if address.contains(':') { 128 } else { 32 };
+        script += &format!(" && ip address add {address}/{bits} dev lo");
+    }
+    let unshared = |script: &str| {
+        let mut command = Command::new("unshare");
+        command
+            .args(["--map-root-user", "--mount", "--net", "sh", "-c", script, "sh"])
+            .current_dir(dir.path());
+        for variable in UNSET {
+            command.env_remove(variable);
+        }
+        command.env("HOME", dir.path());
+        command
+    };
+    if !unshared(&script).output().is_ok_and(|done| done.status.success()) {
+        let text = format!("skipped: {name} needs unshare, iproute2 and a network namespace\n");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), text.as_bytes());
+        return;
+    }
+    let mut command = unshared(&format!("{script} && exec \"$@\""));
+    command.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--ignored", "--nocapture"]);
+    passed(&mut command);
+}
+
 /// Runs one ignored test in a child of this process, with another environment.
 pub fn rerun(name: &str, dir: &Path, variables: &[(&str, &Path)]) {
     let path = std::env::var("PATH").unwrap();
@@ -79,6 +110,10 @@ pub fn rerun(name: &str, dir: &Path, variables: &[(&str, &Path)]) {
         command.env_remove(variable);
     }
     command.env("HOME", dir).env("PATH", format!("{}:{path}", dir.display())).envs(variables.iter().copied());
+    passed(&mut command);
+}
+
+fn passed(command: &mut Command) {
     let output = command.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
