@@ -1,13 +1,13 @@
 """Cooper and its peers, each behind the same few verbs.
 
-`build(context, ...)` returns (seconds, peak resident bytes of the builder's own process); `forget` drops what was built,
-but not the base images. A verb that a builder lacks raises `Lacks`.
+`build(context, ...)` returns (seconds, peak resident bytes of the builder's own process); `forget` drops what was built.
+What a builder lacks raises `Lacks`.
 """
 import json
 import shutil
 import subprocess
 
-from tools import Peak, run, run_watched, timed
+from tools import Peak, drop, run, run_watched, timed
 
 
 class Lacks(Exception):
@@ -28,7 +28,8 @@ class Cooper:
     name = "cooper"
 
     def __init__(self, place, binary, bases):
-        self.store, self.binary, self.bases = place / "cooper", binary, bases
+        self.place, self.binary, self.bases = place, binary, bases
+        self.turn, self.store = 0, place / "cooper-0"
 
     def command(self, *words):
         return [self.binary, "--root", self.store, *words]
@@ -46,16 +47,16 @@ class Cooper:
         return run_watched(self.command(*words, context))
 
     def forget(self):
-        run(self.command("prune", "--all"))
-
-    def pull(self, image, place):
-        return run_watched([self.binary, "--root", place, "pull", "--quiet", image])
+        """Begins a new store. The old one is not removed: see `tools.drop`."""
+        drop(self.store)
+        self.turn += 1
+        self.store = self.place / f"cooper-{self.turn}"
 
 
 class Buildkit:
     name = "buildkit"
 
-    def __init__(self, place, binary, bases):
+    def __init__(self, place, bases):
         self.bases, self.pid = bases, self._daemon()
 
     @staticmethod
@@ -95,14 +96,11 @@ class Buildkit:
     def forget(self):
         run(["buildctl", "prune", "--all"])
 
-    def pull(self, image, place):
-        raise Lacks
-
 
 class Buildah:
     name = "buildah"
 
-    def __init__(self, place, binary, bases):
+    def __init__(self, place, bases):
         self.options = ["--root", place / "buildah", "--runroot", place / "buildah-run"]
         for base in bases:
             run(["buildah", *self.options, "pull", f"oci:{base.layout}"])
@@ -114,15 +112,13 @@ class Buildah:
         return None if shutil.which("buildah") else "buildah is not installed"
 
     def build(self, context, archive=None, push=None, compression="gzip", load=None):
-        if load:
+        if load or compression != "gzip":
             raise Lacks
         runtime = ["--runtime", "runc"] if shutil.which("runc") else []
         words = ["buildah", *self.options, "build", *runtime, "--layers", "-t", "bench:1", context]
         seconds, peak = run_watched(words)
         target = f"oci-archive:{archive}" if archive else f"docker://{push}" if push else None
         if target:
-            if compression == "zstd":
-                raise Lacks
             more = run_watched(["buildah", *self.options, "push", "--tls-verify=false", "bench:1", target])
             seconds, peak = seconds + more[0], max(peak, more[1])
         return seconds, peak
@@ -132,49 +128,5 @@ class Buildah:
         for image in {*run(["buildah", *self.options, *listed]).split(), "localhost/bench:1"}:
             subprocess.run(["buildah", *map(str, self.options), "rmi", "-f", image], capture_output=True)
 
-    def pull(self, image, place):
-        raise Lacks
 
-
-class Crane:
-    name = "crane"
-
-    def __init__(self, place, binary, bases):
-        pass
-
-    @staticmethod
-    def missing():
-        return None if shutil.which("crane") else "crane is not installed"
-
-    def build(self, *_, **__):
-        raise Lacks
-
-    def forget(self):
-        pass
-
-    def pull(self, image, place):
-        return run_watched(["crane", "pull", "--insecure", "--format=oci", image, place])
-
-
-class Skopeo:
-    name = "skopeo"
-
-    def __init__(self, place, binary, bases):
-        pass
-
-    @staticmethod
-    def missing():
-        return None if shutil.which("skopeo") else "skopeo is not installed"
-
-    def build(self, *_, **__):
-        raise Lacks
-
-    def forget(self):
-        pass
-
-    def pull(self, image, place):
-        return run_watched(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{image}", f"oci:{place}:1"])
-
-
-PEERS = (Buildkit, Buildah, Crane, Skopeo)
-
+PEERS = (Buildkit, Buildah)

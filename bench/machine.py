@@ -3,10 +3,11 @@ import ctypes
 import os
 import shutil
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
-from tools import run, timed
+from tools import run, scratch, timed
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x20000000, 0x04000000, 0x08000000
@@ -20,12 +21,9 @@ def stat_walk(context):
 
 def copy_and_hash(context):
     """Reads every file, writes it once, and hashes the archive of all of them."""
-    copy = context.parent / "limit-copy"
     command = 'tar -C "$1" -cf - . | sha256sum & cp -r "$1" "$2" && wait'
-    try:
-        return timed(lambda: run(["sh", "-c", command, "sh", context, copy]))
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)
+    with scratch(context.parent) as place:
+        return timed(lambda: run(["sh", "-c", command, "sh", context, place]))
 
 
 def compress(context, program):
@@ -38,9 +36,9 @@ def compress(context, program):
 
 def containers(count, root):
     """`count` times: clone with namespaces, mount an overlay over `root`, change root, run /bin/echo; one after another."""
-    place = root.parent / "limit-overlay"
+    place = Path(tempfile.mkdtemp(prefix="scratch-", dir=root.parent))
     for name in ("upper", "work", "merged"):
-        (place / name).mkdir(parents=True, exist_ok=True)
+        (place / name).mkdir()
     options = f"lowerdir={root},upperdir={place}/upper,workdir={place}/work".encode()
 
     def child():
@@ -69,11 +67,8 @@ def containers(count, root):
                 return None
         return True
 
-    try:
-        start = time.monotonic()
-        return time.monotonic() - start if all_of_them() else None
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    start = time.monotonic()
+    return time.monotonic() - start if all_of_them() else None
 
 
 def sleepers(count, seconds):
@@ -91,14 +86,46 @@ def download(registry, repository, place):
     """curl of all blobs of an image in parallel, then one sync of the file system."""
     if not shutil.which("curl"):
         return None
-    place.mkdir()
-    words = ["curl", "-sSf", "--parallel", "--parallel-immediate"]
-    for number, digest in enumerate(registry.blobs(repository)):
-        words += ["-o", place / str(number), f"http://{registry.address}/v2/{repository}/blobs/{digest}"]
-    try:
-        return timed(lambda: run(["sh", "-c", '"$@" && sync -f .', "sh", *words], cwd=place))
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+    urls = [f"{registry.url(repository)}/blobs/{digest}" for digest in registry.blobs(repository)]
+    with scratch(place) as folder:
+        return timed(lambda: curl(folder, [f'url = "{url}"\noutput = "{n}"' for n, url in enumerate(urls)], ["sync", "-f", "."]))
+
+
+def upload(registry, repository, files):
+    """curl of files to a registry in parallel, each as the one PUT that ends an upload begun before the clock."""
+    if not shutil.which("curl"):
+        return None
+    begun = [(registry.begin(repository, f"sha256:{file.name}"), file) for file in files]
+    with scratch(registry.place) as folder:
+        requests = [f'url = "{url}"\nupload-file = "{file}"\noutput = "/dev/null"' for url, file in begun]
+        return timed(lambda: curl(folder, requests, ["true"], "-H", "Content-Type: application/octet-stream"))
+
+
+def relay(source, target, repository):
+    """Each blob of an image through a pipe from one registry to another, all at once."""
+    if not shutil.which("curl"):
+        return None
+    pipes = []
+    for digest in source.blobs(repository):
+        begun = target.begin(repository, digest)
+        pipes.append(f"curl -sSf '{source.url(repository)}/blobs/{digest}' | curl -sSf -T - "
+                     f"-H 'Content-Type: application/octet-stream' '{begun}' &")
+    return timed(lambda: run(["sh", "-c", " ".join([*pipes, "wait"])]))
+
+
+def ask(registry, repository):
+    """One HEAD for the manifest."""
+    if not shutil.which("curl"):
+        return None
+    url = f"{registry.url(repository)}/manifests/1"
+    return timed(lambda: run(["curl", "-sSfI", "-H", f"Accept: {registry.ACCEPT}", url]))
+
+
+def curl(folder, requests, after, *words):
+    """One curl for many requests, then a command, both in `folder`."""
+    (folder / "requests").write_text("\n".join(requests))
+    run(["curl", "-sSf", "--parallel", "--parallel-immediate", *words, "-K", "requests"], cwd=folder)
+    run(after, cwd=folder)
 
 
 def write_archive(context):
@@ -112,14 +139,12 @@ def write_archive(context):
 
 def command_in_root(root, script):
     """A shell command in a copy of a root directory, without any builder."""
-    copy = root.parent / "limit-root"
-    run(["cp", "-a", root, copy])
-    shutil.copy("/etc/resolv.conf", copy / "etc/resolv.conf")
     inner = 'mount -t proc proc "$1/proc" && exec chroot "$1" sh -c "$2"'
-    try:
+    with scratch(root.parent) as place:
+        copy = place / "root"
+        run(["cp", "-a", root, copy])
+        shutil.copy("/etc/resolv.conf", copy / "etc/resolv.conf")
         return timed(lambda: run(["unshare", "--mount", "--pid", "--fork", "sh", "-c", inner, "sh", copy, script]))
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)
 
 
 def true():

@@ -9,21 +9,25 @@ import subprocess
 import sys
 import tarfile
 import time
+import urllib.error
 import urllib.request
 
-ACCEPT = ", ".join((
-    "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.docker.distribution.manifest.v2+json"))
+import images
+from tools import drop
 
 
 class Registry:
     """Started on a free port; `stop` ends it."""
 
+    ACCEPT = ", ".join((
+        "application/vnd.oci.image.index.v1+json", "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json", "application/vnd.docker.distribution.manifest.v2+json"))
+
     def __init__(self, place):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        self.address, self.place = f"localhost:{port}", place
+        self.address, self.place, self._dropped = f"localhost:{port}", place, 0
         place.mkdir(parents=True)
         config = place / "config.yml"
         config.write_text(json.dumps({
@@ -50,15 +54,47 @@ class Registry:
 
     def forget(self):
         """Drops everything that was pushed; the running registry keeps no memory of blobs that are gone."""
-        shutil.rmtree(self.place / "data", ignore_errors=True)
+        data = self.place / "data"
+        if data.exists():
+            self._dropped += 1
+            drop(data.rename(self.place / f"dropped-{self._dropped}"))
+
+    def url(self, repository):
+        return f"http://{self.address}/v2/{repository}"
 
     def read(self, path):
-        request = urllib.request.Request(f"http://{self.address}/v2/{path}", headers={"Accept": ACCEPT})
-        return urllib.request.urlopen(request).read()
+        return urllib.request.urlopen(urllib.request.Request(self.url(path), headers={"Accept": self.ACCEPT})).read()
 
-    def manifest(self, repository, tag="1"):
-        """The image manifest; the first image of an index."""
-        found = json.loads(self.read(f"{repository}/manifests/{tag}"))
+    def begin(self, repository, digest):
+        """The URL to which a PUT of the blob ends its upload."""
+        begun = urllib.request.urlopen(urllib.request.Request(f"{self.url(repository)}/blobs/uploads/", method="POST"))
+        return f"{begun.headers['Location']}&digest={digest}"
+
+    def put(self, url, file, kind="application/octet-stream"):
+        headers = {"Content-Type": kind, "Content-Length": str(file.stat().st_size)}
+        with open(file, "rb") as data:
+            urllib.request.urlopen(urllib.request.Request(url, data=data, method="PUT", headers=headers))
+
+    def seed(self, repository, image):
+        """Puts an `images.Layout` here as `repository`:1."""
+        for digest in image.all[1:]:
+            self.put(self.begin(repository, digest), image.blob(digest))
+        self.put(f"{self.url(repository)}/manifests/1", image.blob(image.digest), images.TYPE + "manifest.v1+json")
+
+    def lacks(self, repository, image):
+        """What of an image is not here under the tag `1`."""
+        there = hashlib.sha256(self.read(f"{repository}/manifests/1")).hexdigest()
+        missing = [] if image.digest == f"sha256:{there}" else [image.digest]
+        for digest in image.all[1:]:
+            try:
+                urllib.request.urlopen(urllib.request.Request(f"{self.url(repository)}/blobs/{digest}", method="HEAD"))
+            except urllib.error.HTTPError:
+                missing.append(digest)
+        return missing
+
+    def manifest(self, repository):
+        """The manifest tagged `1`; the first image of an index."""
+        found = json.loads(self.read(f"{repository}/manifests/1"))
         while "manifests" in found:
             found = json.loads(self.read(f"{repository}/manifests/{found['manifests'][0]['digest']}"))
         return found

@@ -9,6 +9,7 @@ Peers: buildctl (with a running buildkitd; BUILDKIT_HOST as usual), buildah; cra
 --load. What is not installed or does not answer is named and left out.
 """
 import argparse
+import os
 import shutil
 import statistics
 import subprocess
@@ -17,22 +18,25 @@ import tempfile
 from pathlib import Path
 
 import bases
+import builders
 import growth
+import movers
 import plot
+import transfers
 import workloads
-from builders import PEERS, Cooper, Lacks
 from registry import Registry
+from tools import drop, timed
 
 BINARY = bases.REPOSITORY / "target/x86_64-unknown-linux-gnu/release/cooper"
 
 
 class Bench:
-    """What the workloads share: a place, a registry, the base image, Cooper."""
+    """What the workloads share: a place, a base image, Cooper, registries."""
 
-    def __init__(self, place, binary, base, base_images):
-        self.place, self.base = place, base
-        self.cooper = Cooper(place, binary, base_images)
-        self.registry, self._root = None, None
+    def __init__(self, place, binary, base):
+        self.place, self.base, self.images = place, base, {}
+        self.cooper = builders.Cooper(place, binary, [base])
+        self.registry = self.source = self._root = None
 
     def base_root(self):
         if self._root is None:
@@ -48,17 +52,22 @@ class Bench:
             (prime / "Dockerfile").write_text(f"FROM {self.base.name}\nRUN true\n")
         builder.build(prime)
 
-    def need_registry(self):
+    def need_registries(self):
         if self.registry is None:
-            self.registry = Registry(self.place / "registry")
+            self.registry, self.source = Registry(self.place / "registry"), Registry(self.place / "source")
 
     def close(self):
-        if self.registry:
-            self.registry.stop()
+        for registry in (self.registry, self.source):
+            if registry:
+                registry.stop()
+
+
+def needs_registry(workload):
+    return isinstance(workload, (workloads.Push, transfers.Transfer))
 
 
 def reason_to_skip(workload, base):
-    if isinstance(workload, (workloads.Push, workloads.Pull)):
+    if needs_registry(workload):
         return Registry.missing()
     if isinstance(workload, workloads.Load):
         answers = shutil.which("docker") and subprocess.run(["docker", "version"], capture_output=True).returncode == 0
@@ -68,48 +77,71 @@ def reason_to_skip(workload, base):
     return None
 
 
-def able(workload, bench, builders):
-    """The builders that do this workload, after their results were found equal."""
+def able(workload, bench, candidates):
+    """Those that do this workload, after their results were found equal to Cooper's, the first."""
     found = {}
-    for builder in builders:
+    for one in candidates:
         try:
-            found[builder] = workload.result(bench, builder)
-        except Lacks:
+            found[one] = workload.result(bench, one)
+        except builders.Lacks:
             pass
-    ours = found[bench.cooper]
-    for builder, theirs in found.items():
+    ours = found[candidates[0]]
+    for one, theirs in found.items():
         if theirs != ours:
             detail = f"{theirs} against {ours}"
             if isinstance(ours, dict):
                 detail = sorted(p for p in set(theirs) | set(ours) if theirs.get(p) != ours.get(p))[:5]
-            sys.exit(f"{workload.name}: {builder.name} and cooper disagree: {detail}")
+            sys.exit(f"{workload.name}: {one.name} and cooper disagree: {detail}")
     return list(found)
 
 
-def measure(workload, bench, builders, runs):
+def measure(number, workload, bench, candidates, runs):
+    """Rows of the table: (workload, title, {name: median seconds}, Cooper's peak memory, what the limit is, its seconds)."""
     workload.prepare(bench)
-    builders = able(workload, bench, builders)
-    times, memory = {builder: [] for builder in builders}, 0
+    candidates = able(workload, bench, candidates)
+    times, on_disk, memory = {one: [] for one in candidates}, {one: [] for one in candidates}, 0
     for round_ in range(runs):
         workload.before(round_)
-        for builder in builders:
-            seconds, peak = workload.once(bench, builder)
-            times[builder].append(seconds)
-            memory = max(memory, peak) if builder is bench.cooper else memory
+        # Everybody is first in turn, and pays for nobody else's unwritten pages.
+        first = (round_ + number) % len(candidates)
+        for one in candidates[first:] + candidates[:first]:
+            workload.ready(bench, one)
+            os.sync()
+            seconds, peak = workload.once(bench, one)
+            times[one].append(seconds)
+            if isinstance(workload, transfers.Pull):
+                on_disk[one].append(seconds + timed(lambda: workload.until_on_disk(one)))
+            memory = max(memory, peak) if one.name == "cooper" else memory
+    os.sync()
     what, limit = workload.limit(bench)
-    shutil.rmtree(bench.place / workload.name, ignore_errors=True)
-    return {b.name: statistics.median(found) for b, found in times.items()}, memory, what, limit
+    if (bench.place / workload.name).exists():
+        drop(bench.place / workload.name)
+    medians = lambda found: {one.name: statistics.median(each) for one, each in found.items() if each}
+    rows = [(workload.name, workload.title, medians(times), memory, what, limit)]
+    if medians(on_disk) and not workload.again:
+        rows.append((workload.name, "the same, until it is on disk", medians(on_disk), memory, what, limit))
+    return rows
 
 
 def table(rows):
-    names = list(dict.fromkeys(name for _, found, *_ in rows for name in found if name != "cooper"))
+    names = list(dict.fromkeys(name for _, _, found, *_ in rows for name in found if name != "cooper"))
     print("\n| workload | cooper | memory |" + "".join(f" {name} |" for name in names) + " the machine |")
     print("|---|---|---|" + "---|" * len(names) + "---|")
-    for workload, found, memory, what, limit in rows:
+    for name, title, found, memory, what, limit in rows:
         ours = found["cooper"]
         cells = [f"{found[n]:.3f} s ({found[n] / ours:.1f}×)" if n in found else "–" for n in names]
         machine = f"{limit:.3f} s ({what})" if limit else "–"
-        print(f"| {workload.name} {workload.title} | {ours:.3f} s | {memory / 1e6:.0f} MB | " + " | ".join([*cells, machine]) + " |")
+        print(f"| {name} {title} | {ours:.3f} s | {memory / 1e6:.0f} MB | " + " | ".join([*cells, machine]) + " |")
+
+
+def present(peers, *arguments):
+    """The peers that can be used here; the others are named."""
+    for peer in peers:
+        missing = peer.missing()
+        if missing:
+            print(f"left out: {peer.name} ({missing})")
+        else:
+            yield peer(*arguments)
 
 
 def main():
@@ -122,7 +154,7 @@ def main():
     parser.add_argument("--svg", type=Path, help="write the plot there")
     parser.add_argument("--alone", action="store_true", help="leave the peers out")
     parser.add_argument("--growth", action="store_true", help="time and memory of Cooper against size, instead")
-    parser.add_argument("names", nargs="*", metavar="WORKLOAD", help="only these: W1 W2 W3 W4a ... W8b")
+    parser.add_argument("names", nargs="*", metavar="WORKLOAD", help="only these: W1 W2 W3 W4a ... W8b T1 ... T10")
     options = parser.parse_args()
     if not options.cooper.exists():
         sys.exit(f"{options.cooper} does not exist: build it as README.md says, or name it with --cooper")
@@ -131,35 +163,33 @@ def main():
         print(f"busybox stands for Debian: {why}")
         base = bases.busybox()
     with tempfile.TemporaryDirectory(prefix="cooper-bench-", dir=options.place, ignore_cleanup_errors=True) as place:
-        bench = Bench(Path(place), options.cooper.resolve(), base, [base])
+        bench = Bench(Path(place), options.cooper.resolve(), base)
         if options.growth:
             return growth.run(bench, options)
-        builders = [bench.cooper]
-        for peer in () if options.alone else PEERS:
-            missing = peer.missing()
-            if missing:
-                print(f"left out: {peer.name} ({missing})")
-            else:
-                builders.append(peer(bench.place, None, [base]))
+        peers = () if options.alone else builders.PEERS, () if options.alone else movers.PEERS
+        build = [bench.cooper, *present(peers[0], bench.place, [base])]
+        move = [movers.Cooper(bench.place, bench.cooper.binary), *present(peers[1])]
         rows = []
         try:
-            for workload in workloads.all_of(options.scale, base.name):
+            for number, workload in enumerate([*workloads.all_of(options.scale, base.name), *transfers.all_of(options.scale)]):
                 if options.names and workload.name not in options.names:
                     continue
                 why = reason_to_skip(workload, base)
                 if why:
                     print(f"left out: {workload.name} ({why})")
                     continue
-                if isinstance(workload, (workloads.Push, workloads.Pull)):
-                    bench.need_registry()
-                rows.append((workload, *measure(workload, bench, builders, options.runs)))
-                print(f"{workload.name}: " + ", ".join(f"{n} {t:.3f} s" for n, t in rows[-1][1].items()), flush=True)
+                if needs_registry(workload):
+                    bench.need_registries()
+                candidates = move if isinstance(workload, transfers.Transfer) else build
+                for row in measure(number, workload, bench, candidates, options.runs):
+                    rows.append(row)
+                    print(f"{row[0]} {row[1]}: " + ", ".join(f"{n} {t:.3f} s" for n, t in row[2].items()), flush=True)
         finally:
             bench.close()
         table(rows)
         if options.svg:
-            plot.bars([(f"{w.name} {w.title}", {**found, **({"machine": limit} if limit else {})})
-                       for w, found, _, _, limit in rows], options.svg)
+            plot.bars([(f"{name} {title}", {**found, **({"machine": limit} if limit else {})})
+                       for name, title, found, _, _, limit in rows], options.svg)
 
 
 if __name__ == "__main__":

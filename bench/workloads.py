@@ -1,5 +1,4 @@
-"""The workloads. Each has a name, a title, `prepare`, `check` (the results are equal) and `once` (one timed turn)."""
-import shutil
+"""The builds. Each has a name, a title, `prepare`, `result` (equal for all), `ready` (before a turn) and `once` (timed)."""
 import subprocess
 
 import machine
@@ -17,11 +16,14 @@ class Workload:
         self.name, self.title, self.dockerfile, self.files = name, title, dockerfile, files
 
     def prepare(self, bench):
-        self.context = bench.place / self.name / "context"
-        self.context.mkdir(parents=True)
-        (self.context / "Dockerfile").write_text(self.dockerfile)
-        if self.files:
-            self.files(self.context)
+        (bench.place / self.name).mkdir()
+        # W4a, W4b and W4c have the same files.
+        self.context = bench.place / f"context-{self.name.rstrip('abc')}"
+        if not self.context.exists():
+            self.context.mkdir()
+            (self.context / "Dockerfile").write_text(self.dockerfile)
+            if self.files:
+                self.files(self.context)
 
     def result(self, bench, builder):
         """The files of what `builder` makes of it."""
@@ -35,9 +37,12 @@ class Workload:
     def before(self, round_):
         """What happens once before each round."""
 
-    def once(self, bench, builder):
+    def ready(self, bench, builder):
+        """What happens before each turn, untimed."""
         if not self.warm:
             bench.fresh(builder)
+
+    def once(self, bench, builder):
         return builder.build(self.context)
 
     def limit(self, bench):
@@ -95,39 +100,17 @@ class Push(Workload):
         builder.build(self.context, push=self.image(bench, builder), compression=self.compression)
         return bench.registry.files(f"{self.name.lower()}/{builder.name}")
 
-    def once(self, bench, builder):
+    def ready(self, bench, builder):
         bench.fresh(builder)
         bench.registry.forget()
+
+    def once(self, bench, builder):
         return builder.build(self.context, push=self.image(bench, builder), compression=self.compression)
 
     def limit(self, bench):
         if self.compression == "zstd":
             return "tar, zstd -T0 -3", machine.compress(self.context, ["zstd", "-T0", "-3", "-c"])
         return "tar, pigz -6", machine.compress(self.context, ["pigz", "-6", "-c"])
-
-
-class Pull(Workload):
-    """An image with three layers, from a registry on loopback into an empty store or layout."""
-
-    def prepare(self, bench):
-        super().prepare(bench)
-        bench.cooper.build(self.context, push=f"{bench.registry.address}/w6/image:1")
-
-    def result(self, bench, builder):
-        place = bench.place / self.name / f"{builder.name}-checked"
-        builder.pull(f"{bench.registry.address}/w6/image:1", place)
-        held = sum(f.stat().st_size for f in place.rglob("*") if f.is_file())
-        shutil.rmtree(place)
-        return held >= sum(layer["size"] for layer in bench.registry.manifest("w6/image")["layers"])
-
-    def once(self, bench, builder):
-        place = bench.place / self.name / f"{builder.name}-pulled"
-        shutil.rmtree(place, ignore_errors=True)
-        run(["sync", "-f", bench.place])
-        return builder.pull(f"{bench.registry.address}/w6/image:1", place)
-
-    def limit(self, bench):
-        return "curl --parallel, sync", machine.download(bench.registry, "w6/image", bench.place / self.name / "limit")
 
 
 class Install(Workload):
@@ -144,7 +127,6 @@ class Install(Workload):
             archive.unlink()
 
     def once(self, bench, builder):
-        bench.fresh(builder)
         return builder.build(self.context, archive=bench.place / self.name / "timed.tar")
 
     def limit(self, bench):
@@ -161,12 +143,13 @@ class Load(Workload):
         builder.build(self.context, load=tag)
         return run(["docker", "run", "--rm", "--network=none", tag, "sh", "-c", "find /app -type f | wc -l"]).strip()
 
-    def once(self, bench, builder):
-        tag = f"bench-{builder.name}:1"
+    def ready(self, bench, builder):
+        super().ready(bench, builder)
         if not self.warm:
-            bench.fresh(builder)
-            subprocess.run(["docker", "rmi", "-f", tag], capture_output=True)
-        return builder.build(self.context, load=tag)
+            subprocess.run(["docker", "rmi", "-f", f"bench-{builder.name}:1"], capture_output=True)
+
+    def once(self, bench, builder):
+        return builder.build(self.context, load=f"bench-{builder.name}:1")
 
     def limit(self, bench):
         return "tar to disk, sync", machine.write_archive(self.context)
@@ -180,7 +163,7 @@ class LoadAgain(Load):
 
 
 def all_of(scale, base):
-    """All workloads on the base image named `base`; `scale` makes those with files smaller."""
+    """All builds on the base image named `base`; `scale` makes those with files smaller."""
     files, size = max(100, int(20_000 * scale)), int(120e6 * scale)
     many, much = max(100, int(31_700 * scale)), int(940e6 * scale)
     start = f"FROM {base}\n"
@@ -189,7 +172,6 @@ def all_of(scale, base):
     stages += start + "".join(f"COPY --from=s{n} /o /o{n}\n" for n in range(16))
     steps = start + "".join(f"RUN echo {n} > /f{n}\n" for n in range(11)) + "COPY Dockerfile /d\n"
     copy, copy_run = start + "COPY . /app\n", start + "COPY . /app\nRUN ls /app > /list\n"
-    pulled = start + "".join(f"COPY src/d{n} /app/d{n}\n" for n in range(3))
     context, large = tree(files, size), tree(many, much)
     return [
         NoChange("W1", "12 steps, nothing changed", steps),
@@ -200,7 +182,6 @@ def all_of(scale, base):
         OneChanged("W4c", f"{files} files, one changed", copy_run, context),
         Push("W5a", f"{many} files, {much // 1_000_000} MB: COPY, gzip, push", copy, large, compression="gzip"),
         Push("W5b", f"{many} files, {much // 1_000_000} MB: COPY, zstd, push", copy, large, compression="zstd"),
-        Pull("W6", "pull", pulled, tree(3000, int(600e6 * scale))),
         Install("W7", "apt-get install curl git", start + f"RUN {Install.script}\n"),
         Load("W8a", f"{much // 1_000_000} MB: COPY, --load", copy, large),
         LoadAgain("W8b", f"{much // 1_000_000} MB: --load again", copy, large),
