@@ -1,4 +1,4 @@
-//! Copying between registries, and what refers to an image.
+//! Copying images, and what refers to one.
 
 use cooper_oci::{Descriptor, Platform, Reference};
 use cooper_registry_client::{Copied, CopyOptions};
@@ -8,8 +8,21 @@ use super::{Images, refused};
 use crate::error::BuildError;
 
 impl Images {
-    /// Copies an image from one repository to another; nothing is stored on the way.
+    /// Copies an image from one place to another: repositories of registries, or OCI layouts.
     pub async fn copy(
+        &self,
+        from: &ImageName,
+        to: &ImageName,
+        options: &CopyOptions,
+    ) -> Result<Copied, BuildError> {
+        match (from, to) {
+            (ImageName::Registry(from), ImageName::Registry(to)) => self.relay(from, to, options).await,
+            _ => Box::pin(self.convey(from, to, options)).await,
+        }
+    }
+
+    /// Copies from one repository to another; nothing is stored on the way.
+    pub(super) async fn relay(
         &self,
         from: &Reference,
         to: &Reference,

@@ -95,7 +95,7 @@ impl Images {
                     let at = |name: &Reference| {
                         Reference { tag: None, ..name.clone() }.with_digest(entry.digest.clone())
                     };
-                    self.copy(&at(source), &at(name), &CopyOptions::default()).await?;
+                    self.relay(&at(source), &at(name), &CopyOptions::default()).await?;
                 }
             }
             let media_type = &index.descriptor.media_type;

@@ -5,11 +5,13 @@
 //! as long as no name asks for it.
 
 mod artifact;
+mod convey;
 mod copy;
 mod diff;
 mod export;
 mod index;
 mod layer;
+mod layout;
 mod look;
 mod name;
 mod repository;

@@ -1,4 +1,4 @@
-//! Commands that move images between registries, and that follow what belongs to them: copy, referrers.
+//! Commands that move images between registries and OCI layouts, and that follow what belongs to them: copy, referrers.
 
 use clap::Args;
 use cooper_oci::{Descriptor, Platform};
@@ -6,18 +6,18 @@ use serde_json::{Value, json};
 
 use crate::backend::distribution::{Copied, CopyOptions, ImageName, Images, Watch};
 use crate::failure::Failure;
-use crate::flags::registry::{Names, RegistryFlags, platform, remote};
+use crate::flags::registry::{Names, RegistryFlags, outside, platform, remote};
 use crate::progress::{text, watched};
 use crate::ui;
 
-/// Flags of `copy`. Nothing is stored on the way; digests stay. Within one registry blobs are mounted, not sent.
+/// Flags of `copy`. The store is not used; digests stay. Within one registry blobs are mounted, not sent.
 #[derive(Debug, Args)]
 pub struct CopyArgs {
-    /// Image to copy
-    #[arg(value_parser = remote)]
+    /// Image to copy: NAME in a registry, or oci-layout://DIR[:TAG]
+    #[arg(value_parser = outside)]
     source: ImageName,
-    /// Its new name
-    #[arg(value_parser = remote)]
+    /// Its new name, or oci-layout://DIR[:TAG]
+    #[arg(value_parser = outside)]
     destination: ImageName,
     /// Only the image for this platform [default: everything]
     #[arg(long, value_parser = platform)]
@@ -76,7 +76,7 @@ impl Names for ReferrersArgs {
 
 /// Runs `cooper copy`.
 pub async fn copy(args: &CopyArgs, images: Images) -> Result<(), Failure> {
-    let (Some(from), Some(to)) = (args.source.registry(), args.destination.registry()) else { return Ok(()) };
+    let (from, to) = (&args.source, &args.destination);
     let options =
         CopyOptions { platform: args.platform.clone(), referrers: args.referrers, ..CopyOptions::default() };
     let copied = watched(args.quiet, async |events| {

@@ -78,6 +78,14 @@ pub fn remote(text: &str) -> Result<ImageName, String> {
     }
 }
 
+/// For clap: an image outside of the store.
+pub fn outside(text: &str) -> Result<ImageName, String> {
+    match text.parse()? {
+        ImageName::Store(_) => Err("images of the store are sent by `cooper push`".to_owned()),
+        name => Ok(name),
+    }
+}
+
 /// For clap: a repository, without tag and digest.
 pub fn repository(text: &str) -> Result<ImageName, String> {
     let name = remote(text)?;
