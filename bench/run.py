@@ -11,6 +11,7 @@ Peers: buildctl (with a running buildkitd; BUILDKIT_HOST as usual), buildah; cra
 import argparse
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from pathlib import Path
 import bases
 import builders
 import growth
+import guard
 import movers
 import plot
 import transfers
@@ -154,16 +156,24 @@ def main():
     parser.add_argument("--svg", type=Path, help="write the plot there")
     parser.add_argument("--alone", action="store_true", help="leave the peers out")
     parser.add_argument("--growth", action="store_true", help="time and memory of Cooper against size, instead")
+    parser.add_argument("--guard", action="store_true", help="instead: exits with 1 if Cooper is slower than guard.json says")
+    parser.add_argument("--keep", action="store_true", help="with --guard: writes what was found to guard.json")
+    parser.add_argument("--tolerance", default=30, type=float, metavar="PERCENT", help="how much more --guard allows")
     parser.add_argument("names", nargs="*", metavar="WORKLOAD", help="only these: W1 W2 W3 W4a ... W8b T1 ... T10")
     options = parser.parse_args()
     if not options.cooper.exists():
         sys.exit(f"{options.cooper} does not exist: build it as README.md says, or name it with --cooper")
-    base, why = bases.debian(options.cache)
+    # Terminated by a signal, it still ends the registries and removes its files.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    base, why = (bases.busybox(), None) if options.guard else bases.debian(options.cache)
     if why:
         print(f"busybox stands for Debian: {why}")
         base = bases.busybox()
-    with tempfile.TemporaryDirectory(prefix="cooper-bench-", dir=options.place, ignore_cleanup_errors=True) as place:
+    where = options.place or (guard.place() if options.guard else None)
+    with tempfile.TemporaryDirectory(prefix="cooper-bench-", dir=where, ignore_cleanup_errors=True) as place:
         bench = Bench(Path(place), options.cooper.resolve(), base)
+        if options.guard:
+            return guard.run(bench, options)
         if options.growth:
             return growth.run(bench, options)
         peers = () if options.alone else builders.PEERS, () if options.alone else movers.PEERS

@@ -72,7 +72,7 @@ class Copy(Push):
         if self.again:
             return super().limit(bench)
         bench.registry.forget()
-        return "curl to curl through pipes, all at once", machine.relay(bench.source, bench.registry, self.repository)
+        return "curl to curl through pipes", machine.relay(bench.source, bench.registry, self.repository)
 
 
 class Pull(Transfer):
