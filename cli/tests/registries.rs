@@ -169,6 +169,68 @@ fn an_index_is_made_of_images() {
 }
 
 #[test]
+fn sources_of_an_index_are_names_digests_and_descriptors() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("index-sources");
+    let both = registry.image("app:all");
+    context.push_two_platforms(&both);
+    let digest = |platform: &str| {
+        run(&context, &["digest", &format!("--platform={platform}"), &both]).trim().to_owned()
+    };
+    let (amd, arm) = (digest("linux/amd64"), digest("linux/arm64"));
+    let made = registry.image("app:made");
+    let metadata = context.dir().join("metadata.json");
+    // By digest and from a file: both are in the repository of the name.
+    let file = context.write("arm.txt", format!("{arm}\n"));
+    let words = ["index", "create", "-q", "--metadata-file", metadata.to_str().unwrap(), "-t", &made];
+    let result = run(&context, &[&words[..], &[&amd, "-f", file.to_str().unwrap()]].concat());
+    assert_eq!(run(&context, &["digest", &made]), result);
+    assert_eq!(run(&context, &["digest", &both]), result);
+    let written: Value = serde_json::from_slice(&std::fs::read(&metadata).unwrap()).unwrap();
+    assert_eq!(written["containerimage.descriptor"]["digest"], result.trim());
+    assert_eq!(written["image.name"], registry.image("app"));
+    // A descriptor says more of an image than its config does.
+    let given = serde_json::json!({
+        "digest": arm, "annotations": {"team": "one"}, "platform": {"os.version": "10.1", "variant": "v9"},
+    });
+    let file = context.write("arm.json", given.to_string());
+    let name = registry.image("app:told");
+    run(&context, &["index", "create", "-q", "-t", &name, "--file", file.to_str().unwrap(), &amd]);
+    let shown = json(&context.run(["index", "inspect", "--json", &name]).expect_success());
+    let entry = &shown["manifests"][1];
+    assert_eq!((&entry["digest"], &entry["annotations"]["team"]), (&arm.as_str().into(), &"one".into()));
+    let platform = serde_json::json!(
+        {"architecture": "arm64", "os": "linux", "os.version": "10.1", "variant": "v9"}
+    );
+    assert_eq!(entry["platform"], platform);
+    // Added once more with other words, it is still one entry, with the new words.
+    let file = context
+        .write("again.json", serde_json::json!({"digest": arm, "annotations": {"team": "two"}}).to_string());
+    run(&context, &["index", "create", "-q", "--append", "-t", &name, "-f", file.to_str().unwrap()]);
+    let shown = json(&context.run(["index", "inspect", "--json", &name]).expect_success());
+    assert_eq!(shown["manifests"].as_array().unwrap().len(), 2);
+    assert_eq!(shown["manifests"][1]["annotations"]["team"], "two");
+    if let Some(raw) = inspect_raw(context.dir(), &name) {
+        assert_eq!(raw, run(&context, &["index", "inspect", "--raw", &name]));
+    }
+    // One image alone: an index of it, or itself, here and in another repository.
+    run(&context, &["index", "create", "-q", "-t", &name, &amd]);
+    assert_ne!(run(&context, &["digest", &name]).trim(), amd);
+    let elsewhere = registry.image("other:1");
+    let source = registry.image(&format!("app@{amd}"));
+    run(&context, &["index", "create", "-q", "--prefer-index=false", "-t", &elsewhere, "-t", &name, &source]);
+    assert_eq!(run(&context, &["digest", &name]).trim(), amd);
+    assert_eq!(run(&context, &["digest", &elsewhere]).trim(), amd);
+    run(&context, &["export", "-q", "-o", context.dir().join("x.tar").to_str().unwrap(), &elsewhere]);
+    // What cannot be.
+    context.run(["index", "create", "-t", &elsewhere, "-t", &name, &amd]).expect_code(1);
+    context.run(["index", "create", "-t", &name, "-f", "no-such-file"]).expect_code(2);
+    context.run(["index", "create", "-t", &name, r#"{"schemaVersion":2}"#]).expect_code(2);
+    context.run(["index", "create", "-t", &name, &format!("sha256:{}", "0".repeat(64))]).expect_code(4);
+    context.run(["index", "create", "-t", &name]).expect_code(2);
+}
+
+#[test]
 fn annotations_of_an_index_change() {
     let Some(registry) = Registry::start() else { return };
     let context = Context::new("annotate");
@@ -246,6 +308,94 @@ fn files_go_to_a_registry_and_back() {
 }
 
 #[test]
+fn directories_go_to_a_registry_and_back() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("artifact-directory");
+    context.write("site/index.html", "<p>\n");
+    context.write("site/css/a.css", "p{}\n");
+    context.write("notes.txt", "hello\n");
+    std::os::unix::fs::symlink("css/a.css", context.dir().join("site/style")).unwrap();
+    let name = registry.image("site:1");
+    let mut command = context.command(["artifact", "push", "-q", &name, "site", "notes.txt"]);
+    let first = Output::of(command.current_dir(context.dir())).expect_success().stdout;
+    // Times and owners make no difference, content does.
+    context.write("site/index.html", "<p>\n");
+    assert_eq!(Output::of(&mut command).expect_success().stdout, first);
+    let manifest = json(&context.run(["manifest", &name]).expect_success());
+    let layer = &manifest["layers"][0];
+    assert_eq!(layer["mediaType"], "application/vnd.oci.image.layer.v1.tar+gzip");
+    assert_eq!(layer["annotations"]["org.opencontainers.image.title"], "site");
+    assert_eq!(layer["annotations"]["io.deis.oras.content.unpack"], "true");
+    let out = context.dir().join("out");
+    let words = ["artifact", "pull", "--json", "-q", "-o", out.to_str().unwrap(), &name];
+    let pulled = json(&context.run(words).expect_success());
+    assert_eq!(pulled["files"][0]["directory"], true);
+    assert_eq!(std::fs::read_to_string(out.join("site/style")).unwrap(), "p{}\n");
+    assert_eq!(std::fs::read_to_string(out.join("notes.txt")).unwrap(), "hello\n");
+    // Once more, over what is there.
+    std::fs::write(out.join("site/index.html"), "old").unwrap();
+    std::fs::write(out.join("site/mine"), "mine").unwrap();
+    context.run(words).expect_success();
+    assert_eq!(std::fs::read_to_string(out.join("site/index.html")).unwrap(), "<p>\n");
+    assert!(out.join("site/mine").exists());
+    // tar and gzip see the same: the annotation is the digest of what comes out of gzip.
+    let Some(curl) = tool("curl") else { return };
+    let url = format!("http://{}/v2/site/blobs/{}", registry.host(), layer["digest"].as_str().unwrap());
+    let script = format!("{} -fsS {url} | gzip -dc > tar && tar -tf tar && sha256sum tar", curl.display());
+    let listed =
+        Output::of(program("sh").args(["-euc", &script]).current_dir(context.dir())).expect_success();
+    let lines: Vec<&str> = listed.stdout.lines().collect();
+    assert_eq!(lines[..5], ["site/", "site/css/", "site/css/a.css", "site/index.html", "site/style"]);
+    let content = layer["annotations"]["io.deis.oras.content.digest"].as_str().unwrap();
+    assert!(lines[5].starts_with(content.trim_start_matches("sha256:")), "{listed}");
+}
+
+/// Packs by tar what oras would pack, and pushes it by hand.
+#[test]
+fn a_directory_that_others_packed_is_unpacked_unless_it_leads_out() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("artifact-foreign");
+    context.write("pack/site/a", "a\n");
+    let dir = context.dir().join("pack");
+    let name = registry.image("site:1");
+    let push = |script: &str| {
+        Output::of(program("sh").args(["-euc", script]).current_dir(&dir)).expect_success();
+        let file = format!("{}:application/vnd.oci.image.layer.v1.tar+gzip", dir.join("t.tgz").display());
+        context.run(["artifact", "push", "-q", &name, &file]).expect_success();
+        let mut manifest = json(&context.run(["manifest", &name]).expect_success());
+        let annotations = &mut manifest["layers"][0]["annotations"];
+        annotations["org.opencontainers.image.title"] = "site".into();
+        annotations["io.deis.oras.content.unpack"] = "true".into();
+        let file = context.write("manifest.json", manifest.to_string());
+        let mut put = program(tool("curl")?);
+        put.args(["-fsS", "-X", "PUT", "-H", "Content-Type: application/vnd.oci.image.manifest.v1+json"]);
+        let url = format!("http://{}/v2/site/manifests/1", registry.host());
+        Output::of(put.arg("--data-binary").arg(format!("@{}", file.display())).arg(url)).expect_success();
+        Some(())
+    };
+    let out = context.dir().join("deep/out");
+    let words = ["artifact", "pull", "-q", "-o", out.to_str().unwrap(), &name];
+    if push("tar -czf t.tgz site").is_none() {
+        return;
+    }
+    context.run(words).expect_success();
+    assert_eq!(std::fs::read_to_string(out.join("site/a")).unwrap(), "a\n");
+    for script in [
+        "echo x > up; tar -czPf t.tgz site ../pack/up",
+        "ln -s /etc site/link; tar -czf t.tgz site",
+        "rm site/link; echo x > other; tar -czf t.tgz other",
+        "echo nonsense > t.tgz",
+    ] {
+        push(script);
+        let refused = context.run(words).expect_code(3);
+        assert!(!refused.stderr.is_empty());
+        assert!(!out.join("other").exists() && !out.join("site/link").exists(), "{script}");
+        assert_eq!(std::fs::read_dir(context.dir().join("deep")).unwrap().count(), 1);
+        assert_eq!(std::fs::read_dir(&out).unwrap().count(), 1, "nothing is left over");
+    }
+}
+
+#[test]
 fn files_of_an_artifact_stay_in_their_directory() {
     let Some(registry) = Registry::start() else { return };
     let context = Context::new("artifact-out");
@@ -268,4 +418,14 @@ fn files_of_an_artifact_stay_in_their_directory() {
         assert!(refused.stderr.contains("outside"), "{refused}");
         assert!(!context.dir().join("deep").exists());
     }
+    // Nor are links followed that are there.
+    let out = context.dir().join("linked");
+    std::fs::create_dir(&out).unwrap();
+    std::os::unix::fs::symlink(context.dir(), out.join("way")).unwrap();
+    let mut command = context.command(["artifact", "push", "-q", &name, "way/f"]);
+    context.write("way/f", "x");
+    Output::of(command.current_dir(context.dir())).expect_success();
+    std::fs::remove_file(context.dir().join("f")).unwrap();
+    context.run(["artifact", "pull", "-q", "-o", out.to_str().unwrap(), &name]).expect_code(1);
+    assert!(!context.dir().join("f").exists());
 }

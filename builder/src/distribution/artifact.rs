@@ -1,7 +1,7 @@
 //! Files in registries: artifacts as oras and other tools of OCI 1.1 make and read them.
 //!
-//! Wire: a manifest with `artifactType`, an empty config (`{}`) unless one is given, and one layer a file, named by the
-//! annotation `org.opencontainers.image.title`. Nothing in it depends on time or place: the same files make the same
+//! Wire: a manifest with `artifactType`, an empty config (`{}`) unless one is given, and one layer a file or directory
+//! (`packed`), named by the annotation `org.opencontainers.image.title`. Nothing in it depends on time or place: the same files make the same
 //! digest.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,23 +13,22 @@ use bytes::Bytes;
 use cooper_oci::{Descriptor, HashingReader, Manifest, Platform, Reference, media};
 use cooper_registry_client::{FileSource, PushOptions, WriteSink};
 use futures_util::{StreamExt as _, TryStreamExt as _};
+use tempfile::NamedTempFile;
 
 use super::name::ImageName;
-use super::{Images, refused};
+use super::{Images, packed, refused};
 use crate::assemble::json;
 use crate::error::{BuildError, Kind};
 use crate::image_source::parse;
 use crate::task;
 
 const TITLE: &str = "org.opencontainers.image.title";
-/// oras's mark of a directory that it packed as a tar.
-const UNPACK: &str = "io.deis.oras.content.unpack";
 /// What an artifact is if nobody says, as with oras.
 const UNKNOWN_TYPE: &str = "application/vnd.unknown.artifact.v1";
 const FILE_TYPE: &str = "application/octet-stream";
 const FILES_AT_ONCE: usize = 4;
 
-/// A file to push.
+/// A file or directory to push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArtifactFile {
     /// Where it is.
@@ -60,8 +59,8 @@ pub struct PulledFile {
     pub path: PathBuf,
     /// Its layer.
     pub descriptor: Descriptor,
-    /// A directory that was packed by oras, written as it came: a tar, compressed with gzip.
-    pub packed: bool,
+    /// Whether it is a directory.
+    pub directory: bool,
 }
 
 impl Images {
@@ -72,15 +71,18 @@ impl Images {
         artifact: &Artifact,
     ) -> Result<(Descriptor, Manifest), BuildError> {
         let mut layers = Vec::new();
+        // Packed directories.
+        let mut temporary = Vec::new();
         let mut titles = BTreeSet::new();
         for file in &artifact.files {
             let title = title_of(&file.path)?;
-            let mut layer = described(file).await?;
-            layer.annotations.insert(TITLE.into(), title.clone());
             if !titles.insert(title.clone()) {
                 return Err(BuildError::user(format!("two files would be called {title}")));
             }
-            layers.push((layer, file.path.clone()));
+            let (mut layer, packed) = content(file, &title).await?;
+            layer.annotations.insert(TITLE.into(), title);
+            layers.push((layer, packed.as_ref().map_or_else(|| file.path.clone(), |p| p.path().to_owned())));
+            temporary.extend(packed);
         }
         let subject = match &artifact.subject {
             Some(subject) if subject.name() != reference.name() => {
@@ -152,49 +154,89 @@ impl Images {
         let mut paths = BTreeSet::new();
         for layer in &manifest.layers {
             let Some(title) = layer.annotations.get(TITLE) else { continue };
-            let mut path = dest.join(inside(title).ok_or_else(|| {
+            let path = inside(title).ok_or_else(|| {
                 BuildError::new(Kind::Remote, format!("{name}: a file would be written outside: {title:?}"))
-            })?);
-            let packed = layer.annotations.get(UNPACK).is_some_and(|v| v == "true");
-            if packed {
-                path.as_mut_os_string().push(".tar.gz");
-            }
+            })?;
             if !paths.insert(path.clone()) {
                 return Err(BuildError::new(Kind::Remote, format!("{name}: two files are called {title:?}")));
             }
-            wanted.push(PulledFile { path, descriptor: layer.clone(), packed });
+            wanted.push((path, layer.clone()));
         }
         if wanted.is_empty() {
             return Err(BuildError::user(format!("{name} holds no files with names"))
                 .hint("an image is pulled by `cooper pull`, its files come out by `cooper export`"));
         }
-        let pulls = wanted.iter().map(|file| self.pull_file(reference, file));
-        futures_util::stream::iter(pulls).buffer_unordered(FILES_AT_ONCE).try_collect::<Vec<_>>().await?;
-        Ok((document.descriptor, wanted))
+        std::fs::create_dir_all(dest).map_err(unwritten(dest))?;
+        let pulls = wanted.iter().map(|(_, layer)| self.pull_file(reference, layer, dest));
+        let files: Vec<_> =
+            futures_util::stream::iter(pulls).buffered(FILES_AT_ONCE).try_collect::<Vec<_>>().await?;
+        // Nothing stands under its name before all has come.
+        let dest = dest.to_owned();
+        let files = task::blocking("write files", move || {
+            let pairs = wanted.into_iter().zip(files);
+            pairs.map(|((path, layer), file)| place(&dest, &path, layer, file)).collect()
+        });
+        Ok((document.descriptor, files.await?))
     }
 
-    async fn pull_file(&self, reference: &Reference, file: &PulledFile) -> Result<(), BuildError> {
-        let failed = |path: &Path| {
-            let what = format!("cannot write {}", path.display());
-            move |e: io::Error| BuildError::user(what).caused_by(e)
-        };
-        let folder = match file.path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        std::fs::create_dir_all(folder).map_err(failed(folder))?;
+    /// A layer as a file in `folder` that has no lasting name yet.
+    async fn pull_file(
+        &self,
+        reference: &Reference,
+        layer: &Descriptor,
+        folder: &Path,
+    ) -> Result<NamedTempFile, BuildError> {
         let temporary = tempfile::Builder::new()
             .prefix(".cooper-")
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
             .tempfile_in(folder)
-            .map_err(failed(&file.path))?;
-        let handle = temporary.as_file().try_clone().map_err(failed(&file.path))?;
+            .map_err(unwritten(folder))?;
+        let handle = temporary.as_file().try_clone().map_err(unwritten(temporary.path()))?;
         let mut sink = WriteSink::file(handle);
-        self.client.pull_blob(reference, &file.descriptor, &mut sink).await.map_err(refused)?;
+        self.client.pull_blob(reference, layer, &mut sink).await.map_err(refused)?;
         drop(sink.into_inner().await);
-        temporary.persist(&file.path).map_err(|e| failed(&file.path)(e.error))?;
-        Ok(())
+        Ok(temporary)
     }
+}
+
+fn unwritten(path: &Path) -> impl FnOnce(io::Error) -> BuildError {
+    let what = format!("cannot write {}", path.display());
+    move |e| BuildError::user(what).caused_by(e)
+}
+
+/// Gives a pulled file its name, or unpacks it.
+fn place(
+    dest: &Path,
+    name: &Path,
+    descriptor: Descriptor,
+    file: NamedTempFile,
+) -> Result<PulledFile, BuildError> {
+    let folder = packed::directories(dest, name.parent().unwrap_or(Path::new("")))?;
+    let path = dest.join(name);
+    let directory = packed::is_packed(&descriptor);
+    if directory {
+        packed::unpack(file.as_file(), &descriptor, name, dest)?;
+    } else if path.is_dir() {
+        return Err(BuildError::user(format!("{} is a directory, but should be a file", path.display())));
+    } else {
+        let path = folder.join(name.file_name().unwrap_or_default());
+        file.persist(&path).map_err(|e| unwritten(&path)(e.error))?;
+    }
+    Ok(PulledFile { path, descriptor, directory })
+}
+
+/// The layer of a file or directory; of a directory, with the file that holds it.
+async fn content(
+    file: &ArtifactFile,
+    title: &str,
+) -> Result<(Descriptor, Option<NamedTempFile>), BuildError> {
+    if !file.path.is_dir() {
+        return Ok((described(file).await?, None));
+    }
+    let (path, title) = (file.path.clone(), title.to_owned());
+    let media_type = file.media_type.clone().unwrap_or_else(|| media::OCI_LAYER_GZIP.to_owned());
+    let packed = task::blocking("pack directory", move || packed::pack(&path, &title, &media_type)).await?;
+    Ok((packed.layer, Some(packed.file)))
 }
 
 /// The name under which a file is pulled: the path as it was given, or its last part if it leads out of here.
@@ -226,8 +268,7 @@ async fn described(file: &ArtifactFile) -> Result<Descriptor, BuildError> {
     task::blocking("hash file", move || {
         let failed = |e: io::Error| BuildError::user(format!("cannot read {}", path.display())).caused_by(e);
         if path.is_dir() {
-            return Err(BuildError::user(format!("{} is a directory", path.display()))
-                .hint("pack it first, such as with tar"));
+            return Err(BuildError::user(format!("{} is a directory", path.display())));
         }
         let mut reader = HashingReader::new(File::open(&path).map_err(failed)?);
         reader.drain().map_err(failed)?;

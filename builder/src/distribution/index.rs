@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cooper_oci::{Descriptor, Digest, Index, Platform, Reference, media};
 use cooper_registry_client::{CopyOptions, index_of};
 
+use super::index_source::{IndexSource, Located, located};
 use super::name::ImageName;
 use super::{Document, Images, refused};
 use crate::assemble::json;
@@ -39,8 +40,10 @@ pub struct Annotation {
 pub struct IndexRequest {
     /// Names that the index gets.
     pub names: Vec<Reference>,
-    /// Images and indexes whose images go in.
-    pub sources: Vec<Reference>,
+    /// What goes in.
+    pub sources: Vec<IndexSource>,
+    /// Of one single image make no index: give the image itself the names.
+    pub keep_single: bool,
     /// Keep what the first name has now.
     pub append: bool,
     /// Images for these platforms only; empty means all.
@@ -52,40 +55,51 @@ pub struct IndexRequest {
 impl Images {
     /// The index that a request asks for; nothing is changed anywhere.
     pub async fn plan_index(&self, request: &IndexRequest) -> Result<Document, BuildError> {
+        let mut sources = located(request)?;
+        if let (true, Some(name)) = (request.append, request.names.first())
+            && self.client.head_manifest(name).await.map_err(refused)?.is_some()
+        {
+            sources.insert(0, Located::named(name));
+        }
         // What is there already goes over byte by byte, so that its digest stays.
-        if let ([source], false, true, true) = (
-            request.sources.as_slice(),
-            request.append,
-            request.platforms.is_empty(),
-            request.annotations.is_empty(),
-        ) {
-            let document = self.resolve(source).await?;
-            if media::is_index(&document.descriptor.media_type) {
+        if let ([source], true, true) =
+            (sources.as_slice(), request.platforms.is_empty(), request.annotations.is_empty())
+        {
+            let document = self.resolve(&source.at).await?;
+            if request.keep_single || media::is_index(&document.descriptor.media_type) {
                 return Ok(document);
             }
         }
         let mut entries = Vec::new();
-        if let (true, Some(name)) = (request.append, request.names.first())
-            && self.client.head_manifest(name).await.map_err(refused)?.is_some()
-        {
-            entries.extend(self.client.index_entries(name).await.map_err(refused)?);
+        for source in &sources {
+            entries.extend(source.entries(self).await?);
         }
-        for source in &request.sources {
-            entries.extend(self.client.index_entries(source).await.map_err(refused)?);
-        }
+        // Of two entries for one image the later one says more.
+        entries.reverse();
         let mut index = index_of(chosen(entries, &request.platforms)?);
+        // Lists of the older kind hold no annotations.
+        let docker = |entry: &Descriptor| entry.media_type.starts_with("application/vnd.docker.");
+        if index.manifests.iter().all(docker) && request.annotations.is_empty() {
+            index.media_type = Some(media::DOCKER_LIST.to_owned());
+        }
         annotate(&mut index, &request.annotations)?;
         let bytes = json(&index)?;
-        Ok(Document { descriptor: Descriptor::of(media::OCI_INDEX, &bytes), bytes: bytes.into() })
+        let media_type = index.media_type.unwrap_or_else(|| media::OCI_INDEX.to_owned());
+        Ok(Document { descriptor: Descriptor::of(media_type, &bytes), bytes: bytes.into() })
     }
 
     /// Stores an index under all names of its request, after bringing the images there.
     pub async fn create_index(&self, request: &IndexRequest, index: &Document) -> Result<(), BuildError> {
-        let parsed: Index = parse(&index.bytes, &index.descriptor)?;
-        let wanted: BTreeSet<_> = parsed.manifests.iter().map(|entry| &entry.digest).collect();
+        let wanted: BTreeSet<Digest> = if media::is_index(&index.descriptor.media_type) {
+            let parsed: Index = parse(&index.bytes, &index.descriptor)?;
+            parsed.manifests.into_iter().map(|entry| entry.digest).collect()
+        } else {
+            BTreeSet::from([index.descriptor.digest.clone()])
+        };
         let own = request.names.first().filter(|_| request.append);
+        let sources: Vec<Reference> = located(request)?.into_iter().map(|source| source.at).collect();
         for name in &request.names {
-            for source in own.into_iter().chain(&request.sources).filter(|s| s.name() != name.name()) {
+            for source in own.into_iter().chain(&sources).filter(|s| s.name() != name.name()) {
                 let held = match self.client.index_entries(source).await {
                     Ok(held) => held,
                     Err(e) if Some(source) == own && refused_is_absent(&e) => continue,

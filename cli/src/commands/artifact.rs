@@ -22,7 +22,7 @@ pub struct ArtifactArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Push files as an artifact
+    /// Push files and directories as an artifact
     Push(PushArgs),
     /// Write the files of an artifact into a directory
     Pull(PullArgs),
@@ -34,7 +34,7 @@ struct PushArgs {
     /// Name; with --subject it needs no tag
     #[arg(value_parser = remote)]
     name: ImageName,
-    /// Files, with their media types if wanted: FILE[:TYPE]
+    /// Files and directories, with their media types if wanted: FILE[:TYPE]
     #[arg(value_name = "FILE", value_parser = file)]
     files: Vec<ArtifactFile>,
     /// What it is, such as application/spdx+json
@@ -65,7 +65,7 @@ struct PullArgs {
     /// Artifact
     #[arg(value_parser = remote)]
     name: ImageName,
-    /// Directory for the files; files of the same names are replaced
+    /// Directory for the files; files of the same names are replaced, directories are kept
     #[arg(short, long, value_name = "DIR", default_value = ".")]
     output: PathBuf,
     /// Platform, where the name is an index [default: this machine's]
@@ -182,12 +182,9 @@ async fn pull(args: &PullArgs, images: Images) -> Result<(), Failure> {
         Ok(done?)
     })
     .await?;
-    for file in files.iter().filter(|file| file.packed && !args.quiet) {
-        ui::note(&format!("{} is a packed directory: unpack it with tar", file.path.display()));
-    }
     if args.json {
         let entry = |f: &crate::backend::distribution::PulledFile| -> Value {
-            json!({ "path": f.path, "descriptor": descriptor(&f.descriptor) })
+            json!({ "path": f.path, "directory": f.directory, "descriptor": descriptor(&f.descriptor) })
         };
         let files: Vec<Value> = files.iter().map(entry).collect();
         let value = json!({ "name": args.name.to_string(), "digest": from.digest.as_str(), "files": files });

@@ -1,19 +1,27 @@
 //! `cooper index`: indexes of images in registries, as `docker buildx imagetools` makes them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
-use cooper_oci::{Index, Platform};
+use clap::{ArgAction, Args, Subcommand};
+use cooper_oci::{Index, Platform, Reference};
 use serde_json::json;
 
 use super::copy::descriptor;
 use crate::backend::distribution::{
-    Annotation, AnnotationPlace, Document, ImageName, Images, IndexRequest, Watch,
+    Annotation, AnnotationPlace, Document, ImageName, Images, IndexRequest, IndexSource, Watch,
 };
 use crate::failure::Failure;
 use crate::flags::registry::{Names, RegistryFlags, platform, remote};
+use crate::flags::units::truth;
 use crate::progress::{text, watched};
 use crate::ui;
+
+/// The largest file with a source that is read.
+const MAX_SOURCE_BYTES: u64 = 1 << 20;
 
 /// Flags of `index`.
 #[derive(Debug, Args)]
@@ -35,9 +43,13 @@ enum Command {
 /// Flags of `index create`.
 #[derive(Debug, Args)]
 struct CreateArgs {
-    /// Images and indexes; what one of them holds goes in
-    #[arg(required = true, value_name = "SOURCE", value_parser = remote)]
-    sources: Vec<ImageName>,
+    /// Images and indexes (what one of them holds goes in): a name, or a digest or a descriptor in JSON where all
+    /// names are of one repository
+    #[arg(required_unless_present = "files", value_name = "SOURCE", value_parser = source)]
+    sources: Vec<Source>,
+    /// File with such a source
+    #[arg(short, long = "file", value_name = "FILE", value_parser = source_file)]
+    files: Vec<Source>,
     /// Name of the index
     #[arg(short, long = "tag", value_name = "NAME", value_parser = remote, required_unless_present = "dry_run")]
     tags: Vec<ImageName>,
@@ -50,6 +62,13 @@ struct CreateArgs {
     /// Only images for this platform
     #[arg(short, long = "platform", value_name = "PLATFORM", value_parser = platform, value_delimiter = ',')]
     platforms: Vec<Platform>,
+    /// Of one single image make an index, too; false gives the image itself the names
+    #[arg(long, value_name = "BOOL", value_parser = truth, default_value = "true", default_missing_value = "true",
+          num_args = 0..=1, require_equals = true, hide_possible_values = true, action = ArgAction::Set)]
+    prefer_index: bool,
+    /// Write what was made to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
     /// Print the index, change nothing
     #[arg(long)]
     dry_run: bool,
@@ -102,7 +121,10 @@ struct AnnotateArgs {
 impl Names for IndexArgs {
     fn names(&self) -> Vec<&ImageName> {
         match &self.command {
-            Command::Create(args) => args.sources.iter().chain(&args.tags).collect(),
+            Command::Create(args) => {
+                let sources = args.files.iter().chain(&args.sources);
+                sources.filter_map(|source| source.name.as_ref()).chain(&args.tags).collect()
+            }
             Command::Inspect(args) => vec![&args.name],
             Command::Annotate(args) => vec![&args.name],
         }
@@ -115,6 +137,31 @@ impl Names for IndexArgs {
             Command::Annotate(args) => &args.registry,
         }
     }
+}
+
+/// A source; of a name both forms.
+#[derive(Debug, Clone)]
+struct Source {
+    name: Option<ImageName>,
+    source: IndexSource,
+}
+
+/// For clap: a source of an index.
+fn source(text: &str) -> Result<Source, String> {
+    let source: IndexSource = text.parse()?;
+    let name = match &source {
+        IndexSource::Name(name) => Some(ImageName::Registry(name.clone())),
+        _ => None,
+    };
+    Ok(Source { name, source })
+}
+
+/// For clap: a file with a source.
+fn source_file(path: &str) -> Result<Source, String> {
+    let mut text = String::new();
+    let file = File::open(path).map_err(|e| e.to_string())?;
+    file.take(MAX_SOURCE_BYTES).read_to_string(&mut text).map_err(|e| e.to_string())?;
+    source(&text)
 }
 
 /// For clap: an annotation with its place.
@@ -158,7 +205,8 @@ async fn create(args: &CreateArgs, images: Images) -> Result<(), Failure> {
     let references = |names: &[ImageName]| names.iter().filter_map(ImageName::registry).cloned().collect();
     let request = IndexRequest {
         names: references(&args.tags),
-        sources: references(&args.sources),
+        sources: args.files.iter().chain(&args.sources).map(|s| s.source.clone()).collect(),
+        keep_single: !args.prefer_index,
         append: args.append,
         platforms: args.platforms.clone(),
         annotations: args.annotations.clone(),
@@ -175,6 +223,16 @@ async fn create(args: &CreateArgs, images: Images) -> Result<(), Failure> {
         Ok(done?)
     })
     .await?;
+    if let Some(path) = &args.metadata_file {
+        let repositories: BTreeSet<String> = request.names.iter().map(Reference::name).collect();
+        let repositories: Vec<String> = repositories.into_iter().collect();
+        let value = json!({
+            "containerimage.descriptor": descriptor(&index.descriptor),
+            "image.name": repositories.join(","),
+        });
+        let written = std::fs::write(path, format!("{value:#}\n"));
+        written.map_err(|e| Failure::io("cannot write", path, &e))?;
+    }
     if args.json {
         let value = json!({
             "names": names, "mediaType": index.descriptor.media_type,
