@@ -89,6 +89,13 @@ impl BuildError {
         self
     }
 
+    /// The same, as somebody else's fault.
+    #[must_use]
+    pub(crate) fn of_kind(mut self, kind: Kind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
     /// Adds the place in the Dockerfile, unless a more exact one is known.
     #[must_use]
     pub fn at(mut self, span: Option<Span>) -> Self {

@@ -398,6 +398,8 @@ pub struct Resolver {
     pub pull: bool,
     /// Filled as images are found, so that the solver need not look again.
     pub found: Mutex<HashMap<(ImageSource, Digest), LoadedImage>>,
+    /// What was said of images that could not be had though the Dockerfile may be right, and whose fault it is.
+    pub failed: Mutex<HashMap<String, Kind>>,
 }
 
 impl ImageResolver for Resolver {
@@ -421,6 +423,11 @@ impl ImageResolver for Resolver {
                     while let Some(cause) = source {
                         let _ = write!(message, ": {cause}");
                         source = cause.source();
+                    }
+                    if !matches!(e.kind(), Kind::User | Kind::Absent) {
+                        let mut failed =
+                            self.failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                        failed.insert(message.clone(), e.kind());
                     }
                     Err(ResolveError { message, hint: e.advice().map(str::to_owned) })
                 }

@@ -96,6 +96,7 @@ impl Session {
             runtime: tokio::runtime::Handle::current(),
             pull: request.pull,
             found: Mutex::default(),
+            failed: Mutex::default(),
         };
         let text = files.dockerfile_bytes.clone();
         task::blocking("plan", move || {
@@ -108,10 +109,20 @@ impl Session {
                 planned.left_out = NEED_BASE.to_vec();
             }
             drop(stand_ins);
-            if let Ok((_, images)) = &mut planned.graph {
-                let found = resolver.found.into_inner().unwrap_or_else(PoisonError::into_inner);
-                *images = found.into_iter().map(|((_, digest), image)| (digest, image)).collect();
-            }
+            planned.graph = match planned.graph {
+                Ok((graph, _)) => {
+                    let found = resolver.found.into_inner().unwrap_or_else(PoisonError::into_inner);
+                    Ok((graph, found.into_iter().map(|((_, digest), image)| (digest, image)).collect()))
+                }
+                Err(e) => {
+                    let failed = resolver.failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+                    // The planner takes all that is wrong with a base image for a mistake of the file.
+                    Err(match failed.get(&e.to_string()) {
+                        Some(kind) => e.of_kind(*kind),
+                        None => e,
+                    })
+                }
+            };
             Ok(planned)
         })
         .await

@@ -161,7 +161,7 @@ fn a_base_that_is_not_found_leaves_out_only_what_needs_it() {
     let text = "FROM localhost:1/nothing AS Base\nWORKDIR app\nENV a b\nRUN echo $x\nCMD echo $x\nLABEL a=$foo\n\
                 FROM scratch as other\nCOPY --from=Base /x /y\n";
     let context = project(text);
-    let output = build(&context, &["--check"]).expect_code(1);
+    let output = build(&context, &["--check"]).expect_code(3);
     for rule in ["StageNameCasing", "WorkdirRelativePath", "LegacyKeyValueFormat", "FromAsCasing"] {
         assert!(output.stdout.contains(&format!("warning[{rule}]")), "{rule}: {output}");
     }
@@ -174,7 +174,7 @@ fn a_base_that_is_not_found_leaves_out_only_what_needs_it() {
         output.stderr.contains("localhost:1/nothing") && output.stderr.contains("Dockerfile:1"),
         "{output}"
     );
-    let told = json(&build(&context, &["--call=check,format=json"]).expect_code(1));
+    let told = json(&build(&context, &["--call=check,format=json"]).expect_code(3));
     assert_eq!(told["warnings"].as_array().unwrap().len(), 4, "{told}");
     assert!(told["buildError"]["message"].as_str().unwrap().contains("localhost:1/nothing"), "{told}");
     // Found, they are checked.

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use cooper_testkit::{Context, skip, testdata};
+use std::path::Path;
+
+use cooper_testkit::{Context, Registry, skip, testdata};
 
 /// A mistake: its Dockerfile, other files of the context, flags, whether a step must run, and what the message has to
 /// say.
@@ -302,6 +304,21 @@ fn a_stage_that_is_not_there_is_guessed() {
     arguments.push(context.dir().to_str().unwrap());
     let output = context.build(arguments);
     assert!(output.stderr.contains("did you mean builder?"), "{output}");
+}
+
+#[test]
+fn a_base_that_cannot_be_had_tells_whose_fault_it_is() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("mistake-base");
+    let missing = registry.image("none:1");
+    for (base, code) in [(missing.as_str(), 1), ("127.0.0.1:1/none", 3)] {
+        context.write("Dockerfile", format!("FROM {base}\n"));
+        let output = context.build([context.dir()]).expect_code(code);
+        assert!(output.stderr.contains("Dockerfile:1:1") && output.stderr.contains(base), "{output}");
+    }
+    context.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let output = context.build([Path::new("--platform=linux/amd64,linux/x86_64"), context.dir()]);
+    assert!(output.expect_success().stderr.contains("linux/amd64 more than once"));
 }
 
 #[test]

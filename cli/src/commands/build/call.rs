@@ -111,11 +111,15 @@ pub fn answer(call: Call, report: CheckReport) -> Result<(), Failure> {
         let rules = report.left_out.join(", ");
         ui::note(&format!("not checked, because a base image could not be looked up: {rules}"));
     }
-    let failed = !report.findings.is_empty() || report.error.is_some();
-    match report.error {
-        Some(error) if !call.ignore_status && !call.json => Err(error.into()),
-        _ if failed && !call.ignore_status => Err(Failure::silent(Kind::User)),
-        _ => Ok(()),
+    if call.ignore_status {
+        return Ok(());
+    }
+    match report.error.map(Failure::from) {
+        // The object tells it.
+        Some(failure) if call.json => Err(Failure::silent(failure.kind)),
+        Some(failure) => Err(failure),
+        None if report.findings.is_empty() => Ok(()),
+        None => Err(Failure::silent(Kind::User)),
     }
 }
 
@@ -142,9 +146,9 @@ fn check_text(report: &CheckReport) -> String {
     out
 }
 
+/// As BuildKit writes it: the first source, which is the only one here, has no number.
 fn location(span: Span) -> Value {
     json!({
-        "sourceIndex": 0,
         "ranges": [{"start": {"line": span.start_line}, "end": {"line": span.end_line}}],
     })
 }

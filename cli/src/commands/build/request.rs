@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::flags::pairs::{self, Environment};
 use crate::flags::{hosts, output, secret, units};
 use crate::progress::Mode;
+use crate::ui;
 
 /// A request, and what the command does beside it.
 #[derive(Debug)]
@@ -126,7 +127,9 @@ impl BuildArgs {
             } else {
                 Platform::parse(&name).map_err(|e| Failure::usage(format!("--platform {name:?}: {e}")))?
             };
-            if !platforms.contains(&platform) {
+            if platforms.contains(&platform) {
+                ui::note(&format!("--platform names {platform} more than once; it is built once"));
+            } else {
                 platforms.push(platform);
             }
         }
