@@ -53,6 +53,7 @@ impl Session {
         cancel: CancelToken,
     ) -> Result<BuildOutcome, BuildError> {
         let outputs = export::check(&request)?;
+        let _heard = self.0.board.heard_by(&events);
         let insecure = export::insecure_registries(&outputs);
         if !insecure.is_empty() {
             self.0.push_insecurely(insecure);

@@ -62,7 +62,7 @@ pub enum Event {
     StepFailed {
         /// The step.
         step: StepNumber,
-        /// One line.
+        /// One line; empty if the step is all that there is, and its error the result.
         message: String,
     },
     /// A remark.

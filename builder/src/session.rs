@@ -39,7 +39,8 @@ pub struct Inner {
     pub store: Store,
     client: OnceLock<Client>,
     registries: RegistryOptions,
-    board: Arc<Board>,
+    /// Who is told what registries do.
+    pub board: Arc<Board>,
     /// Registries that pushes may reach insecurely, and the client for that.
     lenient: Mutex<Option<(Vec<String>, Client)>>,
     /// Downloads.

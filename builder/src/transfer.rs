@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cooper_oci::{Descriptor, Digest, Reference};
-use cooper_registry_client::{FileSource, PushOptions};
+use cooper_registry_client::{ErrorKind, FileSource, PushOptions};
 
 use crate::assemble::{AssembledImage, Bundle};
 use crate::distribution::judged;
@@ -113,8 +113,12 @@ async fn push_layer(
         return Ok(());
     }
     let client = session.push_client(name);
-    if client.blob_exists(name, &descriptor.digest).await.map_err(failed)? {
-        return Ok(());
+    match client.blob_exists(name, &descriptor.digest).await {
+        Ok(true) => return Ok(()),
+        Ok(false) => {}
+        // Some registries cannot answer this; the upload will tell what is really wrong.
+        Err(e) if matches!(e.kind(), ErrorKind::Denied | ErrorKind::Protocol) => {}
+        Err(e) => return Err(failed(e)),
     }
     let origin = image.origins.get(diff_id);
     if let Some(origin) = origin.as_ref().filter(|o| o.descriptor.digest == descriptor.digest) {
@@ -132,7 +136,7 @@ async fn push_layer(
     {
         return Ok(());
     }
-    let options = PushOptions::default();
+    let options = PushOptions { missing: true, ..PushOptions::default() };
     match forms::place(session, &descriptor.digest)? {
         Some(Place::Blob(path)) => client.push_blob(name, descriptor, &FileSource(path), &options).await,
         Some(Place::Session(growing)) => {

@@ -115,7 +115,8 @@ pub fn with_store<F>(global: &Global, work: F) -> Result<(), Failure>
 where
     F: AsyncFnOnce(Session) -> Result<(), Failure>,
 {
-    with_store_and(global, &RegistryOptions::default(), work)
+    let registries = RegistryOptions { on_notice: Some(ui::note), ..RegistryOptions::default() };
+    with_store_and(global, &registries, work)
 }
 
 /// The same, speaking to registries as flags say.

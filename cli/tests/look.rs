@@ -254,3 +254,25 @@ fn what_a_registry_says_to_its_users_is_shown() {
     assert_eq!(listed.stdout, "1\n");
     assert_eq!(listed.stderr.matches("moves to new.test").count(), 1, "{listed}");
 }
+
+#[test]
+fn what_a_registry_says_during_a_build_is_shown_once() {
+    let context = Context::new("notice-build");
+    // What it answers is no image, so that nothing else comes of it.
+    let text = format!("FROM {}/x:1\n", warning_registry());
+    let file = context.write("project/Dockerfile", text);
+    let failed = context.build([file.parent().unwrap()]);
+    assert!(!failed.success(), "{failed}");
+    assert_eq!(failed.stderr.matches("moves to new.test").count(), 1, "{failed}");
+}
+
+#[test]
+fn what_went_wrong_with_a_transfer_is_told_once() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("told-once");
+    let absent = registry.image("absent:1");
+    let pulled = context.run(["pull", &absent]).expect_code(4);
+    assert_eq!(pulled.stderr.matches("MANIFEST_UNKNOWN").count(), 1, "{pulled}");
+    let pushed = context.run(["push", &absent]).expect_code(1);
+    assert_eq!(pushed.stderr.matches("no image named").count(), 1, "{pushed}");
+}

@@ -69,6 +69,14 @@ fn a_mirror_that_fails_is_told_and_passed_over() {
     let output = Output::of(&mut command).expect_success();
     let words = format!("{mirror} failed, asking {host}");
     assert!(output.stderr.contains(&words), "{output}");
+    // During a build, too, and as it happens.
+    let file = context.write("from/Dockerfile", format!("FROM {source}\nCOPY Dockerfile /other\n"));
+    let builder = Context::new("mirror-build");
+    let mut command = builder.command(["build", "--progress=plain"]);
+    command.arg(file.parent().unwrap()).env("CONTAINERS_REGISTRIES_CONF", &conf);
+    let output = Output::of(&mut command).expect_success();
+    let line = output.stderr.lines().find(|line| line.contains(&words)).unwrap_or_default();
+    assert!(line.starts_with("#1 "), "{output}");
 }
 
 #[test]

@@ -49,6 +49,10 @@ pub(crate) struct Inner {
     pub(crate) unchunked: Mutex<HashSet<String>>,
     pub(crate) circuits: Circuits,
     pub(crate) slots: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Room for questions about blobs, by origin.
+    pub(crate) questions: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Room for parts of blobs that come before their turn, of all blobs.
+    pub(crate) ahead: Arc<Semaphore>,
     /// Held while a blob is pushed: a second push of it waits, and then finds it.
     pub(crate) pushes: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -64,6 +68,8 @@ pub(crate) struct Call<'a> {
     /// Media type and bytes.
     pub(crate) body: Option<(HeaderValue, Bytes)>,
     pub(crate) lane: Lane,
+    /// Whether a failure that may pass is told at once.
+    pub(crate) once: bool,
 }
 
 impl<'a> Call<'a> {
@@ -74,7 +80,8 @@ impl<'a> Call<'a> {
         method: Method,
         url: Url,
     ) -> Self {
-        Self { endpoint, target, scopes, method, url, headers: HeaderMap::new(), body: None, lane: Lane::Api }
+        let (headers, body, lane, once) = (HeaderMap::new(), None, Lane::Api, false);
+        Self { endpoint, target, scopes, method, url, headers, body, lane, once }
     }
 
     /// Whether it goes to the registry's own origin; an upload's address may be elsewhere.
@@ -137,6 +144,18 @@ impl Inner {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let make = || Arc::new(Semaphore::new(self.limits.transfers.max(1)));
         slots.entry(endpoint.origin()).or_insert_with(make).clone()
+    }
+
+    /// As [`Self::call`], for what may be asked about any number of blobs at the same time.
+    pub(crate) async fn question(&self, call: &Call<'_>) -> Result<Reply> {
+        let room = {
+            let mut rooms = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
+            let make = || Arc::new(Semaphore::new(self.limits.questions.max(1)));
+            rooms.entry(call.endpoint.origin()).or_insert_with(make).clone()
+        };
+        // Never closed.
+        let _permit = room.acquire().await;
+        self.call(call).await
     }
 
     /// The lock that makes pushes of one blob to one repository take turns.
@@ -215,7 +234,7 @@ impl Inner {
             let reply = match self.transport.send(call.target, outgoing, None).await {
                 Ok(reply) => reply,
                 Err(error) => match error.failure() {
-                    Some(failure) if attempts.again(&failure).await => continue,
+                    Some(failure) if !call.once && attempts.again(&failure).await => continue,
                     _ => return Err(error.into()),
                 },
             };
@@ -242,7 +261,7 @@ impl Inner {
             };
             let error = self.refuse(call.target, reply).await;
             self.slow_down(call.endpoint, &failure);
-            if !attempts.again(&failure).await {
+            if call.once || !attempts.again(&failure).await {
                 return Err(error);
             }
         }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use cooper_oci::Digest;
 use reqwest::{Certificate, Method};
+use tokio::sync::Semaphore;
 
 use crate::auth::{Authenticator, Credential, Credentials, Scopes};
 use crate::call::{Call, Inner};
@@ -194,6 +195,7 @@ impl ClientBuilder {
         let inner = Inner {
             transport: Transport::new(self.user_agent, self.roots, self.limits.clone(), self.network),
             authenticator: Authenticator::new(self.credentials, self.trusted_services, self.allow_plaintext),
+            ahead: Arc::new(Semaphore::new(self.limits.ranges.saturating_sub(1))),
             limits: self.limits,
             policy: self.policy,
             sleeper: self.sleeper,
@@ -208,6 +210,7 @@ impl ClientBuilder {
             unchunked: Mutex::default(),
             circuits: Circuits::default(),
             slots: Mutex::default(),
+            questions: Mutex::default(),
             pushes: Mutex::default(),
         };
         Client { inner: Arc::new(inner), observer: None, cancel: None }

@@ -25,6 +25,19 @@ pub struct Limits {
     pub manifest_entries: usize,
     /// Blob transfers at once with one registry.
     pub transfers: usize,
+    /// Blobs about which one registry is asked at once.
+    pub questions: usize,
+    /// Connections at once for one blob, if [`Limits::transfers`] has room; 1 means never more.
+    pub ranges: usize,
+    /// Bytes of such a range. All ranges that come before their turn are held in memory: at most
+    /// `(ranges - 1) * range_bytes`, whatever the number of blobs.
+    pub range_bytes: u64,
+    /// Bytes that a blob must lack to be fetched in ranges.
+    pub ranged_from_bytes: u64,
+    /// A connection that brings more bytes a second does for its blob.
+    pub fast_bytes_per_second: u64,
+    /// How long a connection is watched for that.
+    pub ranged_after: Duration,
     /// Time to connect, TLS included.
     pub connect_timeout: Duration,
     /// Time to the beginning of an answer.
@@ -50,6 +63,12 @@ impl Default for Limits {
             referrers: 10_000,
             manifest_entries: 1000,
             transfers: 6,
+            questions: 12,
+            ranges: 4,
+            range_bytes: 8 << 20,
+            ranged_from_bytes: 64 << 20,
+            fast_bytes_per_second: 100 << 20,
+            ranged_after: Duration::from_millis(300),
             connect_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_mins(1),
             idle_timeout: Duration::from_mins(1),

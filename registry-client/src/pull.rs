@@ -2,12 +2,13 @@
 //!
 //! Owns the transfer: hashed while it streams, never more bytes than the descriptor says, continued by
 //! `Range` after a break (always from the registry itself: where it redirected to is not remembered),
-//! begun again once if the whole was wrong. A descriptor's `urls` are never fetched.
+//! begun again once if the whole was wrong. A descriptor's `urls` are never fetched. A slow connection for a
+//! big blob gets company from `ranges`.
 
 use base64::Engine as _;
 use bytes::Bytes;
 use cooper_oci::{Descriptor, Digest, Hasher, Reference};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use tokio::time::Instant;
 
@@ -20,8 +21,9 @@ use crate::hosts::Access;
 use crate::places::Fallen;
 use crate::progress::Direction;
 use crate::retry::Failure;
+use crate::segments::Ahead;
 use crate::sink::BlobSink;
-use crate::transport::{Lane, SendError};
+use crate::transport::{Lane, Reply, SendError};
 
 impl Client {
     /// Streams a blob into a sink. Only on `Ok` does the sink hold the blob: all of it, with the right
@@ -48,8 +50,9 @@ impl Client {
         let mut fallen = Fallen::new(self, target);
         for (n, endpoint) in endpoints.iter().enumerate() {
             let hasher = (!sink.hashes()).then(|| descriptor.digest.hasher());
+            let ahead = Ahead::new(&self.inner.limits, descriptor.size);
             let mut pull =
-                Pull { client: self, endpoint, target, descriptor, hasher, offset: 0, ranges: true };
+                Pull { client: self, endpoint, target, descriptor, hasher, offset: 0, ranges: true, ahead };
             let Err(error) = pull.run(sink).await else { return Ok(()) };
             if pull.offset > 0 && n + 1 < endpoints.len() {
                 // The next place begins again: what a mirror gave may be what is wrong.
@@ -83,7 +86,7 @@ impl Client {
             let endpoint = self.upstream(reference).await?;
             let url = endpoint.url(&format!("blobs/{digest}"));
             let call = Call::new(&endpoint, &target, Scopes::pull(&endpoint.repository), Method::HEAD, url);
-            self.inner.call(&call).await
+            self.inner.question(&call).await
         };
         let reply = self.unless_cancelled(&target, work).await?;
         match reply.response.status().as_u16() {
@@ -94,26 +97,31 @@ impl Client {
     }
 }
 
-struct Pull<'a> {
-    client: &'a Client,
-    endpoint: &'a Endpoint,
-    target: &'a Target,
-    descriptor: &'a Descriptor,
+/// One blob on its way.
+pub(crate) struct Pull<'a> {
+    pub(crate) client: &'a Client,
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) target: &'a Target,
+    pub(crate) descriptor: &'a Descriptor,
     /// Unless the sink hashes.
     hasher: Option<Hasher>,
     /// Bytes that the sink has.
-    offset: u64,
+    pub(crate) offset: u64,
     /// Whether to ask for the rest only; not after a server made a mess of it.
-    ranges: bool,
+    pub(crate) ranges: bool,
+    /// What came before its turn.
+    pub(crate) ahead: Ahead,
 }
 
 /// How one transfer ended.
-enum End {
+pub(crate) enum End {
     Complete,
+    /// Well, and the rest is to be asked for.
+    Rest,
     Broken(SendError),
 }
 
-impl Pull<'_> {
+impl<'a> Pull<'a> {
     async fn run<S: BlobSink + ?Sized>(&mut self, sink: &mut S) -> Result<()> {
         if let Some(data) = self.embedded()? {
             self.accept(data, sink).await?;
@@ -139,6 +147,10 @@ impl Pull<'_> {
                     }
                     second = true;
                     (Failure::default(), mismatch)
+                }
+                End::Rest => {
+                    attempts.progress();
+                    continue;
                 }
                 End::Broken(error) => match error.failure() {
                     Some(failure) => (failure, error.into()),
@@ -186,6 +198,7 @@ impl Pull<'_> {
         self.hasher = (!sink.hashes()).then(|| self.descriptor.digest.hasher());
         self.offset = 0;
         self.ranges = false;
+        self.ahead.clear();
         Ok(true)
     }
 
@@ -193,32 +206,57 @@ impl Pull<'_> {
         sink.finish().await.map_err(|e| Error::local(self.target, "cannot store the blob", e))
     }
 
-    async fn accept<S: BlobSink + ?Sized>(&mut self, chunk: Bytes, sink: &mut S) -> Result<()> {
+    pub(crate) async fn accept<S: BlobSink + ?Sized>(&mut self, chunk: Bytes, sink: &mut S) -> Result<()> {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&chunk);
         }
         self.offset += chunk.len() as u64;
         sink.write(chunk).await.map_err(|e| Error::local(self.target, "cannot store the blob", e))?;
-        self.client.observe(Direction::Pull, &self.descriptor.digest, self.offset, self.descriptor.size);
+        self.observe();
         Ok(())
     }
 
-    /// One request and its body.
-    async fn transfer<S: BlobSink + ?Sized>(&mut self, sink: &mut S) -> Result<End> {
-        let inner = &self.client.inner;
+    /// Tells how much there is, what waits for its turn included.
+    pub(crate) fn observe(&self) {
+        let done = self.offset + self.ahead.waiting();
+        self.client.observe(Direction::Pull, &self.descriptor.digest, done, self.descriptor.size);
+    }
+
+    /// A request for the blob, or for a range of it.
+    pub(crate) fn request(&self, range: Option<String>) -> Call<'a> {
         let url = self.endpoint.url(&format!("blobs/{}", self.descriptor.digest));
         let scopes = Scopes::pull(&self.endpoint.repository);
         let mut call = Call::new(self.endpoint, self.target, scopes, Method::GET, url);
         call.lane = Lane::Bulk;
         call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if self.offset > 0 && self.ranges {
-            let range = HeaderValue::try_from(format!("bytes={}-", self.offset));
-            call.headers.extend(range.ok().map(|value| (RANGE, value)));
+        let range = range.and_then(|range| HeaderValue::try_from(range).ok());
+        call.headers.extend(range.map(|value| (RANGE, value)));
+        call
+    }
+
+    /// Whether an answer is not the bytes themselves.
+    pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+        headers.get(CONTENT_ENCODING).is_some_and(|value| value.as_bytes() != b"identity")
+    }
+
+    /// What an answer that is no part of the blob means.
+    pub(crate) async fn refused(&self, reply: Reply) -> Result<End> {
+        // A signed link may have expired between redirect and use; the registry gives a new one.
+        let expired = reply.foreign && reply.response.status() == StatusCode::FORBIDDEN;
+        let error = self.client.inner.refuse(self.target, reply).await;
+        if expired { Ok(End::Broken(SendError::Stalled(error))) } else { Err(error) }
+    }
+
+    /// One request and its body.
+    async fn transfer<S: BlobSink + ?Sized>(&mut self, sink: &mut S) -> Result<End> {
+        if !self.ahead.is_empty() {
+            return self.in_ranges(None, sink).await;
         }
-        let reply = inner.call(&call).await?;
+        let inner = &self.client.inner;
+        let rest = self.offset > 0 && self.ranges;
+        let reply = inner.call(&self.request(rest.then(|| format!("bytes={}-", self.offset)))).await?;
         let headers = reply.response.headers();
-        let encoding = headers.get(CONTENT_ENCODING).map_or(&b"identity"[..], HeaderValue::as_bytes);
-        if reply.response.status().is_success() && encoding != b"identity" {
+        if reply.response.status().is_success() && Self::is_encoded(headers) {
             return Err(Error::protocol(self.target, "the blob comes with a content encoding"));
         }
         // Bytes of the answer that the sink has already.
@@ -234,11 +272,7 @@ impl Pull<'_> {
             StatusCode::RANGE_NOT_SATISFIABLE if self.offset > 0 && self.ranges => {
                 return Ok(self.without_ranges("range refused"));
             }
-            // A signed link may have expired between redirect and use; the registry gives a new one.
-            StatusCode::FORBIDDEN if reply.foreign => {
-                return Ok(End::Broken(SendError::Stalled(inner.refuse(self.target, reply).await)));
-            }
-            _ => return Err(inner.refuse(self.target, reply).await),
+            _ => return self.refused(reply).await,
         };
         let announced = reply.response.content_length();
         let expected = self.descriptor.size.saturating_sub(self.offset) + skip;
@@ -253,8 +287,9 @@ impl Pull<'_> {
         self.receive(reply.response, skip, sink).await
     }
 
-    fn without_ranges(&mut self, what: &str) -> End {
+    pub(crate) fn without_ranges(&mut self, what: &str) -> End {
         self.ranges = false;
+        self.ahead.clear();
         End::Broken(SendError::Stalled(Error::protocol(self.target, what)))
     }
 
@@ -267,7 +302,14 @@ impl Pull<'_> {
         let inner = &self.client.inner;
         let limits = &inner.limits;
         let (mut window, mut window_bytes) = (Instant::now(), 0u64);
+        let (mut since, mut since_bytes) = (window, 0u64);
         loop {
+            if since.elapsed() >= limits.ranged_after {
+                if skip == 0 && self.wants_ranges(since_bytes, since) {
+                    return self.in_ranges(Some(response), sink).await;
+                }
+                (since, since_bytes) = (Instant::now(), 0);
+            }
             let mut chunk = match inner.transport.chunk(self.target, &mut response).await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) if self.offset == self.descriptor.size => return Ok(End::Complete),
@@ -279,6 +321,7 @@ impl Pull<'_> {
                 Err(error) => return Ok(End::Broken(error)),
             };
             window_bytes += chunk.len() as u64;
+            since_bytes += chunk.len() as u64;
             if window.elapsed() >= limits.idle_timeout {
                 if window_bytes < limits.slowest_bytes {
                     let error = Error::stalled(self.target, "the transfer is too slow");

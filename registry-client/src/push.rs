@@ -29,6 +29,8 @@ pub struct PushOptions {
     /// Sends in chunks of this many bytes, which can be continued after a break; `None` sends one
     /// body, which more registries take, and falls back to chunks when that breaks off repeatedly.
     pub chunk_bytes: Option<u64>,
+    /// The caller asked just now ([`Client::blob_exists`]), and the repository does not have it.
+    pub missing: bool,
 }
 
 /// What a push had to do.
@@ -124,8 +126,11 @@ impl Push<'_> {
         note: Option<&Note>,
     ) -> Result<Pushed> {
         let lock = self.client.inner.push_lock(self.target);
-        let _turn = lock.lock().await;
-        if self.exists(&descriptor.digest).await? {
+        let (_turn, alone) = match lock.try_lock() {
+            Ok(turn) => (turn, true),
+            Err(_) => (lock.lock().await, false),
+        };
+        if !(alone && options.missing) && self.exists(&descriptor.digest).await? {
             return Ok(Pushed::Existed);
         }
         if let Some(note) = note
@@ -207,7 +212,7 @@ impl Push<'_> {
         let url = self.endpoint.url(&format!("blobs/{digest}"));
         let scopes = Scopes::push(&self.endpoint.repository);
         let call = Call::new(self.endpoint, self.target, scopes, Method::HEAD, url);
-        match self.client.inner.call(&call).await {
+        match self.client.inner.question(&call).await {
             Ok(reply) => Ok(reply.response.status() == StatusCode::OK),
             // Some registries cannot answer this; the upload will tell what is really wrong.
             Err(Error::Status { .. } | Error::Denied { .. }) => Ok(false),
@@ -221,7 +226,7 @@ impl Push<'_> {
         let scopes = Scopes::push(&self.endpoint.repository).and(from, &["pull"]);
         let mut call = Call::new(self.endpoint, self.target, scopes, Method::POST, url);
         call.empty_body();
-        let reply = match self.client.inner.call(&call).await {
+        let reply = match self.client.inner.question(&call).await {
             Ok(reply) => reply,
             // Also when the token service grants only one of the two scopes.
             Err(e) if matches!(e.kind(), ErrorKind::Auth | ErrorKind::Denied) => return Ok(Mount::Refused),

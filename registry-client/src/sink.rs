@@ -135,6 +135,16 @@ impl<W: Write + Send + 'static> WriteSink<W> {
     }
 }
 
+impl<W: Write + Send + 'static> WriteSink<W> {
+    /// Completes when the writer has all that was given.
+    async fn drain(&mut self) -> io::Result<()> {
+        if !self.batch.is_empty() {
+            self.hand_over().await?;
+        }
+        self.settle().await
+    }
+}
+
 impl WriteSink<File> {
     /// Writes a file from its present position, and restarts by cutting it to nothing.
     pub fn file(file: File) -> Self {
@@ -164,8 +174,7 @@ impl<W: Write + Send + 'static> BlobSink for WriteSink<W> {
 
     async fn digest(&mut self) -> io::Result<Option<Digest>> {
         let Some(digest) = self.digest else { return Ok(None) };
-        self.hand_over().await?;
-        self.settle().await?;
+        self.drain().await?;
         Ok(self.writer.as_ref().map(digest))
     }
 
@@ -174,8 +183,7 @@ impl<W: Write + Send + 'static> BlobSink for WriteSink<W> {
     }
 
     async fn finish(&mut self) -> io::Result<()> {
-        self.hand_over().await?;
-        self.settle().await?;
+        self.drain().await?;
         self.writer.as_mut().map_or(Ok(()), Write::flush)
     }
 }

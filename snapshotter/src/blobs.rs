@@ -1,7 +1,7 @@
 //! The content store: `blobs/<algorithm>/<hex>`.
 //!
 //! A blob is written in `tmp`, hashed on the way, synced, renamed, and its directory synced: what has a name is
-//! whole. Blobs are immutable. One that does not hash to its name is removed: a missing blob can be fetched again.
+//! whole. Many that end together share both syncs. Blobs are immutable. One that does not hash to its name is removed: a missing blob can be fetched again.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -169,10 +169,10 @@ impl BlobWriter {
         self.store.hold_blob(&found)?;
         let file = self.file.as_file();
         file.set_permissions(fs::Permissions::from_mode(0o444)).map_err(Error::io("chmod", &path))?;
-        file.sync_all().map_err(Error::io("sync", &path))?;
+        self.store.sync_blob(file, &path)?;
         // Replaces an older file of this name, which at best has the same bytes.
         self.file.persist(&path).map_err(|error| Error::io("rename to", &path)(error.error))?;
-        files::sync_dir(&self.store.layout.blob_dir(found.algorithm().as_str()))?;
+        self.store.sync_blob_names(found.algorithm())?;
         Ok(found)
     }
 }

@@ -9,10 +9,10 @@ use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use cooper_oci::Digest;
+use cooper_oci::{Algorithm, Digest};
 
 use crate::epoch::{self, DirtyMark};
 use crate::error::{Error, Result};
@@ -26,6 +26,10 @@ use crate::sync::GroupSync;
 
 /// The format that this program writes.
 const VERSION: u32 = 1;
+
+/// So many blobs go to disk each by itself at the same time; a `syncfs`, which serves any number, may have more to write
+/// than them.
+const CROWD: usize = 4;
 
 /// How root file systems are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,6 +56,10 @@ pub(crate) struct Inner {
     pub(crate) session: Session,
     dirty: DirtyMark,
     group: GroupSync,
+    /// Blobs whose bytes are on their way to the disk.
+    settling: AtomicUsize,
+    /// Of the directories of blobs: SHA-256, SHA-512.
+    names: [GroupSync; 2],
     /// Unsynced changes that became visible, and how many of them a sync has covered.
     changes: AtomicU64,
     synced: AtomicU64,
@@ -109,6 +117,8 @@ impl Store {
                 epoch,
                 session,
                 group: GroupSync::default(),
+                settling: AtomicUsize::new(0),
+                names: Default::default(),
                 changes: AtomicU64::new(0),
                 synced: AtomicU64::new(0),
                 located: Mutex::default(),
@@ -170,6 +180,22 @@ impl Inner {
             self.synced.fetch_max(covered, Ordering::SeqCst);
             Ok(())
         })
+    }
+
+    /// Puts a blob's bytes on disk: by a sync of its own, or in a crowd by one for all.
+    pub(crate) fn sync_blob(&self, file: &File, path: &Path) -> Result<()> {
+        let others = self.settling.fetch_add(1, Ordering::Relaxed);
+        let done =
+            if others < CROWD { file.sync_all().map_err(Error::io("sync", path)) } else { self.sync() };
+        self.settling.fetch_sub(1, Ordering::Relaxed);
+        done
+    }
+
+    /// Makes the names of blobs durable; callers at the same time share one sync.
+    pub(crate) fn sync_blob_names(&self, algorithm: Algorithm) -> Result<()> {
+        let [sha256, sha512] = &self.names;
+        let group = if algorithm == Algorithm::Sha256 { sha256 } else { sha512 };
+        group.sync(|| files::sync_dir(&self.layout.blob_dir(algorithm.as_str())))
     }
 
     pub(crate) fn uses_overlay(&self) -> bool {

@@ -113,6 +113,10 @@ impl Renderer for Plain {
             Event::StepFailed { step, .. } if is_cancelled(*step, steps) => {
                 self.line(*step, steps, "CANCELED");
             }
+            Event::StepFailed { step, message } if message.is_empty() => {
+                let elapsed = steps.get(*step).map(|s| s.elapsed(now)).unwrap_or_default();
+                self.line(*step, steps, &format!("FAILED {}", text::seconds(elapsed)));
+            }
             Event::StepFailed { step, message } => {
                 self.line(*step, steps, &format!("ERROR: {}", text::short(message)));
             }

@@ -79,7 +79,7 @@ impl BlobSink for Nowhere {
 }
 
 fn client(plan: &Plan, sent: &Arc<Mutex<HashMap<String, (u64, u64)>>>) -> Client {
-    let patience = if plan.full { 30_000 } else { 1500 };
+    let patience = if plan.full { 30_000 } else { 3000 };
     let limits = Limits {
         idle_timeout: Duration::from_millis(patience),
         answer_timeout: Duration::from_millis(patience),

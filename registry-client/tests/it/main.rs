@@ -16,6 +16,7 @@ mod others;
 mod presets;
 mod pull;
 mod push;
+mod ranges;
 mod reach;
 mod referrers;
 mod rows_auth;

@@ -49,6 +49,8 @@ pub struct Reply {
     stall: bool,
     /// Says no length, and ends by closing.
     open_ended: bool,
+    /// After so many bytes of the body waits until so many requests have come.
+    hold: Option<(usize, usize)>,
 }
 
 impl Reply {
@@ -82,6 +84,11 @@ impl Reply {
 
     pub fn open_ended(mut self) -> Self {
         self.open_ended = true;
+        self
+    }
+
+    pub fn hold(mut self, bytes: usize, requests: usize) -> Self {
+        self.hold = Some((bytes, requests));
         self
     }
 
@@ -209,8 +216,40 @@ impl Shared {
                 let mut content = self.content.lock().unwrap();
                 (self.script)(&request, &mut content).unwrap_or_else(|| usual(&mut content, &request))
             };
-            write_reply(&mut stream, &request, &reply).await?;
+            self.write_reply(&mut stream, &request, &reply).await?;
         }
+    }
+
+    async fn write_reply(
+        &self,
+        stream: &mut BufReader<TcpStream>,
+        request: &Request,
+        reply: &Reply,
+    ) -> Option<()> {
+        let mut head = format!("HTTP/1.1 {} X\r\n", reply.status);
+        for (name, value) in &reply.headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        let says_length = reply.headers.iter().any(|(n, _)| n == "content-length");
+        if !says_length && reply.status != 204 && !reply.open_ended {
+            head += &format!("content-length: {}\r\n", reply.length.unwrap_or(reply.body.len()));
+        }
+        head += "\r\n";
+        stream.write_all(head.as_bytes()).await.ok()?;
+        if request.method != "HEAD" {
+            let end = reply.cut.unwrap_or(reply.body.len());
+            let (at, requests) = reply.hold.unwrap_or_default();
+            stream.write_all(&reply.body[..at]).await.ok()?;
+            while self.log.lock().unwrap().len() < requests {
+                tokio::task::yield_now().await;
+            }
+            stream.write_all(&reply.body[at..end]).await.ok()?;
+        }
+        stream.flush().await.ok()?;
+        if reply.stall {
+            std::future::pending::<()>().await;
+        }
+        (reply.cut.is_none() && reply.length.is_none() && !reply.open_ended).then_some(())
     }
 }
 
@@ -229,28 +268,6 @@ async fn read_head(stream: &mut BufReader<TcpStream>) -> Option<Request> {
         let Some((name, value)) = line.trim_end().split_once(':') else { return Some(request) };
         request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-}
-
-async fn write_reply(stream: &mut BufReader<TcpStream>, request: &Request, reply: &Reply) -> Option<()> {
-    let mut head = format!("HTTP/1.1 {} X\r\n", reply.status);
-    for (name, value) in &reply.headers {
-        head += &format!("{name}: {value}\r\n");
-    }
-    let says_length = reply.headers.iter().any(|(n, _)| n == "content-length");
-    if !says_length && reply.status != 204 && !reply.open_ended {
-        head += &format!("content-length: {}\r\n", reply.length.unwrap_or(reply.body.len()));
-    }
-    head += "\r\n";
-    stream.write_all(head.as_bytes()).await.ok()?;
-    if request.method != "HEAD" {
-        let end = reply.cut.unwrap_or(reply.body.len());
-        stream.write_all(&reply.body[..end]).await.ok()?;
-    }
-    stream.flush().await.ok()?;
-    if reply.stall {
-        std::future::pending::<()>().await;
-    }
-    (reply.cut.is_none() && reply.length.is_none() && !reply.open_ended).then_some(())
 }
 
 /// A registry keeps what came before a connection broke.
@@ -336,13 +353,19 @@ pub fn usual(content: &mut Content, request: &Request) -> Reply {
 }
 
 pub fn blob(bytes: &[u8], range: Option<&str>) -> Reply {
-    let from: Option<usize> = range.and_then(|r| r.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
-    match from {
-        Some(from) => Reply::new(206)
-            .header("content-range", format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len()))
-            .body(&bytes[from..]),
+    match range.and_then(|range| span(range, bytes.len())) {
+        Some((from, end)) => Reply::new(206)
+            .header("content-range", format!("bytes {from}-{}/{}", end - 1, bytes.len()))
+            .body(&bytes[from..end]),
         None => Reply::new(200).header("content-length", bytes.len()).body(bytes),
     }
+}
+
+/// The first byte and the one behind the last of `bytes=7-` or `bytes=7-99`.
+pub fn span(range: &str, size: usize) -> Option<(usize, usize)> {
+    let (from, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let end = if last.is_empty() { size } else { last.parse::<usize>().ok()? + 1 };
+    Some((from.parse().ok()?, end.min(size)))
 }
 
 /// A manifest ready to be served.
