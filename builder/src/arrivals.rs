@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cooper_oci::{Descriptor, Digest, Reference};
 use cooper_registry_client::WriteSink;
-use cooper_snapshotter::{BlobWriter, Chain};
+use cooper_snapshotter::{BlobWriter, Chain, Error};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -129,9 +129,37 @@ pub async fn fetch_and_unpack(
     };
     let (fetched, unpacked) = tokio::join!(futures_util::future::try_join_all(fetches), unpack(gates));
     fetched?;
-    match unpacked {
+    let unpacked = match unpacked {
         // Perhaps what was followed was given up for a better one.
         Err(_) => unpack(HashMap::new()).await,
         warnings => warnings,
+    };
+    match unpacked {
+        Err(error) => Err(drop_damaged(session, &chain, &origins, error).await),
+        warnings => warnings,
+    }
+}
+
+/// Looks for damage in forms of layers that were made here and have no snapshot, after an error. What is damaged is
+/// removed, so that the next build makes it again.
+async fn drop_damaged(
+    session: &Arc<Inner>,
+    chain: &Chain,
+    origins: &Arc<HashMap<Digest, Origin>>,
+    error: BuildError,
+) -> BuildError {
+    let (store, chain, origins) = (session.store.clone(), chain.clone(), origins.clone());
+    let looked = task::blocking("look for damage", move || {
+        let mut found = false;
+        for diff_id in chain.layers().iter().filter(|diff_id| !origins.contains_key(*diff_id)) {
+            for form in store.layer(diff_id)?.map(|info| info.blobs).unwrap_or_default() {
+                found |= matches!(store.verify_blob(&form.digest), Err(Error::BlobDamaged(_)));
+            }
+        }
+        Ok(found)
+    });
+    match looked.await {
+        Ok(true) => error.hint("a layer in the store was damaged and is removed: run the same command again"),
+        _ => error,
     }
 }

@@ -219,21 +219,29 @@ fn converted(media_type: &str, oci_types: bool) -> String {
     if oci_types { media::to_oci(media_type).to_string() } else { media::to_docker(media_type).to_string() }
 }
 
-/// A layer's uncompressed tar as a stream: from the base image's blob, which must be in the store or on its way there.
+/// A layer's uncompressed tar as a stream: from the base image's blob, which must be in the store or on its way there,
+/// or from a form that the store keeps.
 pub fn open_layer_tar(
     session: &Inner,
     diff_id: &Digest,
     base: Option<&Descriptor>,
     runtime: &Handle,
 ) -> Result<Box<dyn std::io::Read>, cooper_snapshotter::Error> {
-    let Some(base) = base else {
-        return Err(cooper_snapshotter::Error::SnapshotMissing(diff_id.clone()));
+    let missing = || cooper_snapshotter::Error::SnapshotMissing(diff_id.clone());
+    let (file, compression): (Box<dyn std::io::Read + Send>, _) = match base {
+        Some(base) => {
+            let file: Box<dyn std::io::Read + Send> =
+                match session.arrivals.follow(&base.digest, runtime.clone()) {
+                    Some(arrival) => arrival,
+                    None => Box::new(session.store.open_blob(&base.digest)?),
+                };
+            (file, media::compression_of(&base.media_type).unwrap_or(Compression::None))
+        }
+        None => {
+            let (file, compression) = session.store.kept_form(diff_id)?.ok_or_else(missing)?;
+            (Box::new(file), compression)
+        }
     };
-    let file: Box<dyn std::io::Read + Send> = match session.arrivals.follow(&base.digest, runtime.clone()) {
-        Some(arrival) => arrival,
-        None => Box::new(session.store.open_blob(&base.digest)?),
-    };
-    let compression = media::compression_of(&base.media_type).unwrap_or(Compression::None);
     let reader = cooper_oci::compress::threaded_decoder(file, compression, session.threads)
         .map_err(|source| cooper_snapshotter::Error::LayerStream { layer: diff_id.to_string(), source })?;
     Ok(reader)

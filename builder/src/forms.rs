@@ -12,14 +12,15 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cooper_oci::compress::Compression;
-use cooper_oci::{Descriptor, Digest, HashingWriter, Reference, media};
+use cooper_oci::{Descriptor, Digest, Reference, media};
 use cooper_snapshotter::BlobForm;
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::OnceCell;
 
 use crate::assemble::{LayerFormat, write_layer_tar};
 use crate::error::{BuildError, Kind};
 use crate::growing::Growing;
+use crate::making::{Making, failed};
 use crate::session::Inner;
 use crate::task;
 
@@ -52,6 +53,18 @@ pub struct Forms {
     whole: Mutex<HashMap<Digest, Arc<Growing>>>,
     uploads: Mutex<HashMap<(Digest, String), task::Task<bool>>>,
     early: Mutex<Vec<task::Task<()>>>,
+}
+
+impl Forms {
+    /// Takes note of a form whose bytes are in a file of the session.
+    pub(crate) fn has_made(&self, digest: Digest, growing: Arc<Growing>) {
+        lock(&self.whole).insert(digest, growing);
+    }
+
+    /// Takes note of the upload of a form to a repository.
+    pub(crate) fn is_sending(&self, digest: Digest, repository: String, upload: task::Task<bool>) {
+        lock(&self.uploads).insert((digest, repository), upload);
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -144,7 +157,7 @@ fn media_type(format: &LayerFormat) -> &'static str {
 /// What distinguishes compressed forms of one layer: their bytes depend on the level and on our coder.
 fn form_name(format: &LayerFormat) -> String {
     let level = format.level.map_or_else(|| "default".to_string(), |l| l.to_string());
-    format!("{};level={level};coder=3", media_type(format))
+    format!("{};level={level};coder=4", media_type(format))
 }
 
 /// The descriptor, if nothing has to be made for it.
@@ -162,6 +175,18 @@ fn known(session: &Inner, wanted: &Wanted) -> Result<Option<Descriptor>, BuildEr
     Ok(Some(Descriptor::new(media_type, found.digest.clone(), found.size_bytes)))
 }
 
+/// Writes down what a form of a layer is called.
+pub(crate) fn remember(
+    session: &Inner,
+    diff_id: &Digest,
+    format: &LayerFormat,
+    digest: Digest,
+    size_bytes: u64,
+) -> Result<(), BuildError> {
+    let form = BlobForm { media_type: form_name(format), digest, size_bytes };
+    Ok(session.store.record_blob_form(diff_id, form)?)
+}
+
 /// Makes a form, or waits for whoever makes it.
 async fn make(session: &Arc<Inner>, wanted: Wanted, early: bool) -> Result<Descriptor, BuildError> {
     let keep = wanted.purpose == Purpose::Keep;
@@ -173,7 +198,7 @@ async fn make(session: &Arc<Inner>, wanted: Wanted, early: bool) -> Result<Descr
 async fn make_now(session: &Arc<Inner>, wanted: Wanted, early: bool) -> Result<Descriptor, BuildError> {
     let slots = session.compress_slots.clone();
     let _permit = slots.acquire_owned().await.map_err(|_| BuildError::cancelled())?;
-    let (made, form) = (wanted.diff_id.clone(), form_name(&wanted.format));
+    let (made, wanted_format) = (wanted.diff_id.clone(), wanted.format.clone());
     let media_type = media_type(&wanted.format);
     let known_layer = session.store.layer(&made)?.is_some();
     let (digest, size_bytes) = match wanted.purpose.clone() {
@@ -190,8 +215,7 @@ async fn make_now(session: &Arc<Inner>, wanted: Wanted, early: bool) -> Result<D
     };
     // Base layers that are recompressed have no information file until they are unpacked.
     if known_layer {
-        let form = BlobForm { media_type: form, digest: digest.clone(), size_bytes };
-        session.store.record_blob_form(&made, form)?;
+        remember(session, &made, &wanted_format, digest.clone(), size_bytes)?;
     }
     Ok(Descriptor::new(media_type, digest, size_bytes))
 }
@@ -203,32 +227,13 @@ async fn send(
     name: Option<Reference>,
     early: bool,
 ) -> Result<(Digest, u64), BuildError> {
-    let file = session.store.scratch_file()?;
-    let reading = file.try_clone().map_err(|e| failed(&wanted, e))?;
-    let (growing, writer) = Growing::new(reading, HashingWriter::new(file));
-    let (told, digest) = oneshot::channel();
-    let upload = name.map(|name| {
-        let (client, stream) = (session.push_client(&name), growing.stream(0));
-        let repository = name.name();
-        let work =
-            async move { client.push_unfinished(&name, stream, async { digest.await.ok() }).await.is_ok() };
-        (repository, task::spawn(work))
-    });
+    let mut making = Making::begin(session, &wanted.format, name, false)?;
     let (worker, runtime) = (session.clone(), Handle::current());
-    let (digest, size_bytes) = in_thread(early, move || {
-        let writer =
-            compress(&worker, &wanted, &runtime, writer)?.finish().map_err(|e| failed(&wanted, e))?;
-        let (_, digest, size_bytes) = writer.finish();
-        Ok((digest, size_bytes))
+    in_thread(early, move || {
+        write_layer_tar(&worker, &wanted.diff_id, wanted.base.as_ref(), &runtime, making.writer())?;
+        making.finish()
     })
-    .await?;
-    // Nobody listens if the upload failed; whoever pushes sees that.
-    let _ = told.send(digest.clone());
-    lock(&session.forms.whole).insert(digest.clone(), growing);
-    if let Some((repository, upload)) = upload {
-        lock(&session.forms.uploads).insert((digest.clone(), repository), upload);
-    }
-    Ok((digest, size_bytes))
+    .await
 }
 
 async fn in_thread<T: Send + 'static>(
@@ -242,10 +247,6 @@ async fn in_thread<T: Send + 'static>(
     }
 }
 
-fn failed(wanted: &Wanted, e: std::io::Error) -> BuildError {
-    BuildError::new(Kind::Config, format!("cannot compress layer {}", wanted.diff_id)).caused_by(e)
-}
-
 /// Writes a layer in its form.
 fn compress<W: Write>(
     session: &Inner,
@@ -254,8 +255,8 @@ fn compress<W: Write>(
     writer: W,
 ) -> Result<W, BuildError> {
     let LayerFormat { compression, level, .. } = wanted.format;
-    let mut encoder = cooper_oci::compress::encoder(writer, compression, level, session.threads)
-        .map_err(|e| failed(wanted, e))?;
+    let mut encoder =
+        cooper_oci::compress::encoder(writer, compression, level, session.threads).map_err(failed)?;
     write_layer_tar(session, &wanted.diff_id, wanted.base.as_ref(), runtime, &mut encoder)?;
-    encoder.finish().map_err(|e| failed(wanted, e))
+    encoder.finish().map_err(failed)
 }

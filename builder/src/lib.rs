@@ -21,6 +21,7 @@ mod forms;
 mod growing;
 mod image_source;
 mod images;
+mod making;
 mod ops;
 mod plan;
 mod remote;

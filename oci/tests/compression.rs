@@ -297,7 +297,7 @@ fn compressed_bytes_are_pinned_to_the_compressor_id() {
     for (compression, id, digest) in [
         (
             Compression::Gzip,
-            "gzip/libdeflate-1.26/5/1MiB",
+            "gzip/libdeflate-1.26/5/1MiB/noise",
             "sha256:8754722808d7c39fd60bcdb021af51c78a741a279af48a8200b3ee913e587f09",
         ),
         (

@@ -5,6 +5,7 @@
 //! committing sorts what changed in it into `fs` (see `changes`). Mount points of a sandbox are one more lower layer
 //! (see `stubs`).
 
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use crate::merged::Merged;
 use crate::meta::{self, Meta};
 use crate::roots::RootLook;
 use crate::snapshots::Located;
+use crate::splice::{Splice, Spliced};
 use crate::store::{Inner, Store};
 use crate::stubs::{self, Stub, StubLayer};
 use crate::tidy;
@@ -115,13 +117,6 @@ fn collect(root: &OwnedFd, look: &Stat, scratch: &Scratch, work: &Scratch) -> Re
     changes::collect(root.as_fd(), &work.path.join("before"), &upper)
 }
 
-/// Options of a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct CommitOptions {
-    /// Times later than this (seconds since 1970) become this: `SOURCE_DATE_EPOCH` with rewritten timestamps.
-    pub latest_mtime: Option<i64>,
-}
-
 pub(crate) fn make_dir(path: &Path) -> Result<()> {
     std::fs::create_dir(path).map_err(Error::io("create", path))
 }
@@ -190,28 +185,13 @@ impl Store {
 
     /// Makes a layer of what changed. It is visible at once and durable after [`sync`](Self::sync).
     pub fn commit(&self, active: Active) -> Result<LayerInfo> {
-        self.commit_with(active, CommitOptions::default())
+        self.commit_to(active, &mut io::sink())
     }
 
-    /// As [`commit`](Self::commit), with options.
-    pub fn commit_with(&self, active: Active, options: CommitOptions) -> Result<LayerInfo> {
-        let Active { root, mount, below, scratch, work, chain, root_stat, store } = active;
-        let copied = mount.is_none();
-        if copied {
-            collect(&root, &root_stat, &scratch, &work)?;
-        }
-        let (dir, emitted) = std::thread::scope(|scope| {
-            // The end of a mount waits for all processors. Nobody uses it any more, and what it wrote lies in `fs`.
-            scope.spawn(move || drop((root, mount)));
-            write_layer(&below, &scratch, &root_stat, options)
-        })?;
-        drop((dir, below));
-        if copied {
-            drop(work);
-        } else {
-            // A few empty directories: removed now, they would make all that is created after them slower.
-            work.leave();
-        }
+    /// As [`commit`](Self::commit); the layer's tar goes to `sink` meanwhile.
+    pub fn commit_to(&self, active: Active, sink: &mut (dyn Write + Send)) -> Result<LayerInfo> {
+        let (chain, store) = (active.chain.clone(), Arc::clone(&active.store));
+        let (scratch, emitted) = active.emit(None, sink)?;
         let meta = Meta {
             diff_id: emitted.diff_id.clone(),
             epoch: store.epoch,
@@ -220,7 +200,7 @@ impl Store {
             root: None,
             made_here: true,
             disk_bytes: emitted.disk_bytes,
-            manifest: emitted.tree.manifest,
+            manifest: emitted.tree.manifest.clone(),
         };
         meta::create(&scratch.path, &meta)?;
         let id = emitted.diff_id.hex();
@@ -230,14 +210,48 @@ impl Store {
         {
             store.remember(&chain_id, located)?;
         }
-        let info = LayerInfo {
-            diff_id: emitted.diff_id,
-            size_bytes: emitted.size_bytes,
-            content: emitted.tree.content,
-            entries: emitted.tree.count,
-            blobs: Vec::new(),
-        };
-        self.put_layer(&info)
+        self.put_layer(&emitted.info())
+    }
+
+    /// Writes what changed, with what `splice` has, as a layer's tar to `sink`, and keeps no snapshot of it: whoever keeps
+    /// a form of the layer records that ([`record_blob_form`](Self::record_blob_form)). [`Error::NotSpliced`] if the
+    /// two do not go together, for what reason ever: files must then be copied first.
+    pub fn stream(
+        &self,
+        active: Active,
+        splice: &dyn Splice,
+        sink: &mut (dyn Write + Send),
+    ) -> Result<LayerInfo> {
+        let (_, emitted) = active.emit(Some(splice), sink)?;
+        self.put_layer(&emitted.info())
+    }
+}
+
+impl Active {
+    /// Ends the mount and writes the layer's tar; its files stay in the directory that is handed back.
+    fn emit(
+        self,
+        splice: Option<&dyn Splice>,
+        sink: &mut (dyn Write + Send),
+    ) -> Result<(Scratch, emit::Emitted)> {
+        let Self { root, mount, below, scratch, work, root_stat, .. } = self;
+        let copied = mount.is_none();
+        if copied {
+            collect(&root, &root_stat, &scratch, &work)?;
+        }
+        let (dir, emitted) = std::thread::scope(|scope| {
+            // The end of a mount waits for all processors. Nobody uses it any more, and what it wrote lies in `fs`.
+            scope.spawn(move || drop((root, mount)));
+            write_layer(&below, &scratch, &root_stat, splice, sink)
+        })?;
+        drop((dir, below));
+        if copied {
+            drop(work);
+        } else {
+            // A few empty directories: removed now, they would make all that is created after them slower.
+            work.leave();
+        }
+        Ok((scratch, emitted))
     }
 }
 
@@ -246,17 +260,15 @@ fn write_layer(
     below: &Below,
     scratch: &Scratch,
     root: &Stat,
-    options: CommitOptions,
+    splice: Option<&dyn Splice>,
+    sink: &mut (dyn Write + Send),
 ) -> Result<(OwnedFd, emit::Emitted)> {
     let dir = fs::open_dir(&scratch.path.join("fs"))?;
-    if !fs::read_dir(&dir)?.is_empty() {
-        tidy::tidy(dir.as_fd(), &below.merged()?)?;
-    }
-    if let Some(latest) = options.latest_mtime {
-        tidy::clamp_times(dir.as_fd(), latest)?;
-    }
+    let below = if fs::read_dir(&dir)?.is_empty() { Merged::default() } else { below.merged()? };
+    tidy::tidy(dir.as_fd(), &below, splice.map(Splice::at))?;
+    let spliced = splice.map(|splice| Spliced::new(splice, &below)).transpose()?;
     // No member stands for the root itself, so nothing about it may differ from the parents.
     dress_root(&dir, root)?;
-    let emitted = emit::emit_dir(dir.as_fd(), &scratch.path.join("tree"), std::io::sink())?;
+    let emitted = emit::emit_dir(dir.as_fd(), &scratch.path.join("tree"), spliced.as_ref(), sink)?;
     Ok((dir, emitted))
 }

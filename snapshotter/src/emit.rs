@@ -9,9 +9,11 @@ use std::path::Path;
 use cooper_oci::tar::{Entry, EntryKind, Writer};
 use cooper_oci::{Digest, HashingWriter};
 
+use crate::chain::LayerInfo;
 use crate::error::{Error, Result};
 use crate::pipe::{self, Batch, Part};
 use crate::scan::{self, Found};
+use crate::splice::Spliced;
 use crate::tree::{TreeEntry, TreeKind, TreeReader, TreeSummary, TreeWriter};
 
 /// Name of the member that makes its directory opaque.
@@ -20,6 +22,7 @@ const OPAQUE_MEMBER: &[u8] = b".wh..wh..opq";
 const WHITEOUT_PREFIX: &[u8] = b".wh.";
 
 /// What was written.
+#[derive(Debug)]
 pub(crate) struct Emitted {
     pub(crate) diff_id: Digest,
     pub(crate) size_bytes: u64,
@@ -28,11 +31,30 @@ pub(crate) struct Emitted {
     pub(crate) disk_bytes: u64,
 }
 
-/// Writes the layer that is unpacked in `root` to `sink`, and its manifest to the file `tree`.
+impl Emitted {
+    /// What the store remembers of the layer.
+    pub(crate) fn info(self) -> LayerInfo {
+        LayerInfo {
+            diff_id: self.diff_id,
+            size_bytes: self.size_bytes,
+            content: self.tree.content,
+            entries: self.tree.count,
+            blobs: Vec::new(),
+        }
+    }
+}
+
+/// Writes the layer that is unpacked in `root` to `sink`, and its manifest to the file `tree`. With `spliced`, what that
+/// has belongs to the layer as well.
 ///
 /// The calling thread walks and reads; unless the layer is small, another one makes the tar stream and the digests, which
 /// is serial by nature. A large layer begins to go to disk meanwhile. Memory: a few batches.
-pub(crate) fn emit_dir<W: Write + Send>(root: BorrowedFd<'_>, tree: &Path, sink: W) -> Result<Emitted> {
+pub(crate) fn emit_dir<W: Write + Send>(
+    root: BorrowedFd<'_>,
+    tree: &Path,
+    spliced: Option<&Spliced<'_>>,
+    sink: W,
+) -> Result<Emitted> {
     let file = File::create(tree).map_err(Error::io("create", tree))?;
     let manifest = TreeWriter::new(io::BufWriter::new(file), tree)?;
     let tar = Writer::new(HashingWriter::new(io::BufWriter::new(sink)));
@@ -43,6 +65,9 @@ pub(crate) fn emit_dir<W: Write + Send>(root: BorrowedFd<'_>, tree: &Path, sink:
     let layer = pipe::run(layer, LayerWriter::batch, |pipe| {
         scan::walk(root, &mut |found: &Found<'_>| {
             let entry = found.entry.clone();
+            if let Some(spliced) = spliced.filter(|spliced| spliced.is_at(&entry)) {
+                return spliced.emit(entry, pipe);
+            }
             whiteouts |= entry.kind == TreeKind::Whiteout;
             if entry.kind != TreeKind::HardLink {
                 blocks += found.stat.blocks;
@@ -63,11 +88,11 @@ pub(crate) fn emit_dir<W: Write + Send>(root: BorrowedFd<'_>, tree: &Path, sink:
 }
 
 /// The serial half of [`emit_dir`].
-struct LayerWriter<W: Write, M: Write> {
+pub(crate) struct LayerWriter<W: Write, M: Write> {
     tar: Writer<HashingWriter<io::BufWriter<W>>>,
     manifest: TreeWriter<M>,
-    /// The file whose content comes next, and its hash so far.
-    file: Option<(TreeEntry, blake3::Hasher)>,
+    /// The file whose content comes next, and its hash so far, if it is not known.
+    file: Option<(TreeEntry, Option<blake3::Hasher>)>,
 }
 
 impl<W: Write, M: Write> LayerWriter<W, M> {
@@ -78,7 +103,8 @@ impl<W: Write, M: Write> LayerWriter<W, M> {
                 Part::Entry(entry) => {
                     append(&mut self.tar, &entry, None).map_err(write_error(&entry.path))?;
                     if entry.kind == TreeKind::File {
-                        self.file = Some((entry, blake3::Hasher::new()));
+                        let hasher = entry.content.is_none().then(blake3::Hasher::new);
+                        self.file = Some((entry, hasher));
                     } else {
                         self.manifest.append(&entry)?;
                     }
@@ -87,13 +113,17 @@ impl<W: Write, M: Write> LayerWriter<W, M> {
                     let (data, rest) = bytes.split_at(length.min(bytes.len()));
                     bytes = rest;
                     if let Some((entry, hasher)) = &mut self.file {
-                        hasher.update(data);
+                        if let Some(hasher) = hasher {
+                            hasher.update(data);
+                        }
                         self.tar.write_all(data).map_err(write_error(&entry.path))?;
                     }
                 }
                 Part::End => {
                     if let Some((mut entry, hasher)) = self.file.take() {
-                        entry.content = Some(*hasher.finalize().as_bytes());
+                        if let Some(hasher) = hasher {
+                            entry.content = Some(*hasher.finalize().as_bytes());
+                        }
                         self.manifest.append(&entry)?;
                     }
                 }

@@ -107,6 +107,9 @@ pub enum Error {
     /// A snapshot does not give the bytes of its layer again (the layer came from elsewhere).
     #[error("the snapshot of layer {0} does not reproduce its archive")]
     NotReproducible(Digest),
+    /// Files cannot be written into a layer from where they lie.
+    #[error("the files must be copied before they become a layer")]
+    NotSpliced,
     /// The store was written by a newer program.
     #[error(
         "store {path} has format {found}, this program knows {known}; use a newer version or another --root"

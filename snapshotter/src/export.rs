@@ -43,21 +43,28 @@ impl Store {
         if let Some(located) = located.as_ref().filter(|located| located.meta.made_here) {
             return self.tar_of_snapshot(diff_id, located, sink);
         }
-        let forms = self.layer(diff_id)?.map(|info| info.blobs).unwrap_or_default();
-        for form in forms {
-            // Parameters behind the type tell apart forms of one type.
-            let media_type = form.media_type.split(';').next().unwrap_or_default();
-            let Some(compression) = media::compression_of(media_type) else { continue };
-            match self.open_blob(&form.digest) {
-                Ok(blob) => return copy_blob(diff_id, blob, compression, sink),
-                Err(Error::BlobMissing(_)) => {}
-                Err(error) => return Err(error),
-            }
+        if let Some((blob, compression)) = self.kept_form(diff_id)? {
+            return copy_blob(diff_id, blob, compression, sink);
         }
         match located {
             Some(located) => self.tar_of_snapshot(diff_id, &located, sink),
             None => Err(Error::SnapshotMissing(diff_id.clone())),
         }
+    }
+
+    /// A form of a layer whose blob is in the store. Its bytes are not checked.
+    pub fn kept_form(&self, diff_id: &DiffId) -> Result<Option<(File, Compression)>> {
+        for form in self.layer(diff_id)?.map(|info| info.blobs).unwrap_or_default() {
+            // Parameters behind the type tell apart forms of one type.
+            let media_type = form.media_type.split(';').next().unwrap_or_default();
+            let Some(compression) = media::compression_of(media_type) else { continue };
+            match self.open_blob(&form.digest) {
+                Ok(blob) => return Ok(Some((blob, compression))),
+                Err(Error::BlobMissing(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     fn tar_of_snapshot(&self, diff_id: &DiffId, located: &Located, sink: &mut dyn Write) -> Result<()> {

@@ -98,7 +98,7 @@ impl Walk<'_> {
 }
 
 /// The entry for one name, hard links apart.
-fn describe(dir: BorrowedFd<'_>, name: &OsStr, stat: &Stat, path: &[u8]) -> Result<TreeEntry> {
+pub(crate) fn describe(dir: BorrowedFd<'_>, name: &OsStr, stat: &Stat, path: &[u8]) -> Result<TreeEntry> {
     if overlay::is_whiteout(stat) {
         return Ok(TreeEntry::new(path, TreeKind::Whiteout));
     }

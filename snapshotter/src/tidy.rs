@@ -11,6 +11,7 @@
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 
 use cooper_sys::fs::{self, FileKind, OFlags, Stat};
 use cooper_sys::overlay;
@@ -20,20 +21,23 @@ use crate::merged::{Merged, Name};
 use crate::xattrs;
 
 /// Tidies everything in `upper`; says whether anything was removed. `below` is what the step had below it: what is in
-/// its layers decides what a whiteout hides, and with the mount points it decides what is unchanged.
-pub(crate) fn tidy(upper: BorrowedFd<'_>, below: &Merged) -> Result<bool> {
+/// its layers decides what a whiteout hides, and with the mount points it decides what is unchanged. The directory `keep`
+/// stays, be it empty and unchanged.
+pub(crate) fn tidy(upper: BorrowedFd<'_>, below: &Merged, keep: Option<&[u8]>) -> Result<bool> {
     let mut removed = false;
     let alone = below.is_empty();
     for item in fs::read_dir(upper)? {
         // With nothing below, all that these can be is new.
         if !(alone && matches!(item.kind, FileKind::File | FileKind::Symlink)) {
-            removed |= tidy_name(upper, &item.name, below)?;
+            let keep = keep.and_then(|keep| keep.strip_prefix(item.name.as_bytes()));
+            let keep = keep.filter(|rest| rest.is_empty() || rest.starts_with(b"/"));
+            removed |= tidy_name(upper, &item.name, below, keep)?;
         }
     }
     Ok(removed)
 }
 
-fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: &Merged) -> Result<bool> {
+fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: &Merged, keep: Option<&[u8]>) -> Result<bool> {
     let stat = fs::stat_at(upper, name)?;
     let seen = below.find(name)?;
     let apart = if below.has_stubs() { below.find_in_layers(name)? } else { None };
@@ -69,8 +73,9 @@ fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: &Merged) -> Result<bool
     let dir = open_dir_at(upper, name)?;
     let is_new = opaque && hides;
     let inner = if is_new { Merged::default() } else { below.enter(name)? };
-    let removed = tidy(dir.as_fd(), &inner)?;
-    if let Some(old) = &seen
+    let removed = tidy(dir.as_fd(), &inner, keep.and_then(|keep| keep.strip_prefix(b"/")))?;
+    if keep.is_none()
+        && let Some(old) = &seen
         && old.stat.is_dir()
         && !is_new
         && same_attributes(upper, &stat, old, name)?
@@ -84,20 +89,6 @@ fn tidy_name(upper: BorrowedFd<'_>, name: &OsStr, below: &Merged) -> Result<bool
         fs::utimens_at(upper, name, stat.mtime)?;
     }
     Ok(false)
-}
-
-/// Sets every later time to `latest` (seconds since 1970).
-pub(crate) fn clamp_times(upper: BorrowedFd<'_>, latest: i64) -> Result<()> {
-    for item in fs::read_dir(upper)? {
-        if item.kind == FileKind::Dir {
-            clamp_times(open_dir_at(upper, &item.name)?.as_fd(), latest)?;
-        }
-        let stat = fs::stat_at(upper, &item.name)?;
-        if stat.mtime > (latest, 0) && !overlay::is_whiteout(&stat) {
-            fs::utimens_at(upper, &item.name, (latest, 0))?;
-        }
-    }
-    Ok(())
 }
 
 fn open_dir_at(dir: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
@@ -128,7 +119,7 @@ fn same_content(upper: BorrowedFd<'_>, lower: BorrowedFd<'_>, name: &OsStr, stat
     }
 }
 
-fn equal_streams(a: &mut impl Read, b: &mut impl Read) -> std::io::Result<bool> {
+pub(crate) fn equal_streams(a: &mut impl Read, b: &mut impl Read) -> std::io::Result<bool> {
     let mut left = vec![0; 1 << 16];
     let mut right = vec![0; 1 << 16];
     loop {

@@ -32,7 +32,8 @@ pub(super) struct Dress<'o> {
 }
 
 impl Dress<'_> {
-    fn owner_of(&self, stat: &Stat) -> (u32, u32) {
+    /// The owner of what is made from a source.
+    pub fn owner_of(&self, stat: &Stat) -> (u32, u32) {
         let own = if self.keeps_owner { (stat.uid, stat.gid) } else { (0, 0) };
         self.owner.unwrap_or(own)
     }

@@ -17,6 +17,7 @@ mod include;
 mod resolve;
 mod select;
 mod source;
+mod streamed;
 mod suggest;
 mod target;
 #[cfg(test)]
@@ -35,4 +36,5 @@ pub use digest::{ContentDigest, digest, examine, named_inputs};
 pub use error::CopyError;
 pub use select::{Selection, named_path, select, select_path};
 pub use source::{ContentHasher, NoHasher, SourceTree};
-pub use write::{CopyOptions, CopyReport, copy};
+pub use streamed::Streamed;
+pub use write::{CopyOptions, CopyReport, copy, stream};

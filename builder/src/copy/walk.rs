@@ -88,18 +88,7 @@ pub(crate) fn walk(
     rules: &Rules,
     visitor: &mut dyn Visitor,
 ) -> Result<(), CopyError> {
-    let (parent, name) = match top.iter().rposition(|b| *b == b'/') {
-        Some(at) => (&top[..at], &top[at + 1..]),
-        None => (&b""[..], top),
-    };
-    let parent = fs::resolve_in_root(files.root(), OsStr::from_bytes(parent), OFlags::DIRECTORY)
-        .doing("open", parent)?;
-    let name = if name.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(name) };
-    let stat = match name.as_bytes() {
-        b"." => fs::fstat(&parent),
-        _ => fs::stat_at(&parent, name),
-    }
-    .doing("stat", top)?;
+    let (parent, name, stat) = find(files, top)?;
     let mut walk = Walk {
         files,
         rules,
@@ -116,6 +105,23 @@ pub(crate) fn walk(
             Item { relative: b"", path: top, parent: walk.top_parent.as_fd(), name, dir: None, stat: &stat };
         walk.visitor.file(&item)
     }
+}
+
+/// The directory that the top of a walk lies in, its name there, and its attributes.
+pub(crate) fn find<'t>(files: &Files, top: &'t [u8]) -> Result<(OwnedFd, &'t OsStr, Stat), CopyError> {
+    let (parent, name) = match top.iter().rposition(|b| *b == b'/') {
+        Some(at) => (&top[..at], &top[at + 1..]),
+        None => (&b""[..], top),
+    };
+    let parent = fs::resolve_in_root(files.root(), OsStr::from_bytes(parent), OFlags::DIRECTORY)
+        .doing("open", parent)?;
+    let name = if name.is_empty() { OsStr::new(".") } else { OsStr::from_bytes(name) };
+    let stat = match name.as_bytes() {
+        b"." => fs::fstat(&parent),
+        _ => fs::stat_at(&parent, name),
+    }
+    .doing("stat", top)?;
+    Ok((parent, name, stat))
 }
 
 struct Walk<'w> {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cooper_frontend::gopath;
 use cooper_frontend::graph::{CopyOp, InlineFile, SourceKind};
-use cooper_sys::fs::{self, FileKind, Timestamp};
+use cooper_sys::fs::{self, FileKind, OFlags, Timestamp};
 
 use super::CopyError;
 use super::archive::{self, Unpacker};
@@ -24,9 +24,10 @@ use super::error::{Doing as _, rooted};
 use super::resolve::join;
 use super::select::{Content, Match, Selection};
 use super::source::{Files, Kind};
+use super::streamed::{self, Streamed};
 use super::target::{Place, Target, clean_dest, directory_part};
 use super::tree_writer::{Image, TreeWriter};
-use super::walk::{Rules, walk};
+use super::walk::{self, Item, Role, Rules, Visitor as _, walk};
 use super::write_file::{Shared, create};
 
 /// How to copy, beside what the instruction says.
@@ -67,28 +68,7 @@ pub fn copy(
     op: &CopyOp,
     options: &CopyOptions<'_>,
 ) -> Result<CopyReport, CopyError> {
-    let mode = op.chmod.as_ref().map(ModeChange::new).transpose()?;
-    let mut writer = Writer {
-        target: Target {
-            root: dest_root,
-            parent_mode: mode.as_ref().map_or(0o755, ModeChange::of_parents),
-            owner: options.owner,
-            parent_time: options.parent_time,
-            made: Vec::new(),
-        },
-        dress: Dress {
-            mode,
-            owner: options.owner,
-            file_time: options.file_time,
-            keeps_owner: selection.keeps_owner(),
-            kind: selection.kind,
-            cancelled: options.cancelled,
-            lost_xattrs: AtomicU64::new(0),
-        },
-        options,
-        kind: selection.kind,
-        report: CopyReport::default(),
-    };
+    let mut writer = Writer::new(selection, dest_root, op, options)?;
     let dest = clean_dest(&op.dest);
     match &selection.content {
         Content::Inline(file) => writer.inline(file, &dest)?,
@@ -106,6 +86,41 @@ pub fn copy(
     Ok(writer.report)
 }
 
+/// As [`copy`], for a large directory of the client that is all there is to copy: makes the directory where it goes, and
+/// hands over what comes into it. `None`, and nothing is done, if it must be copied.
+pub fn stream<'s>(
+    selection: &'s Selection,
+    dest_root: BorrowedFd<'_>,
+    op: &CopyOp,
+    options: &'s CopyOptions<'s>,
+) -> Result<Option<Streamed<'s>>, CopyError> {
+    let Content::Files { tree, matches, rules } = &selection.content else { return Ok(None) };
+    let (Kind::Files(files), [found], [_]) = (&tree.0, matches.as_slice(), op.sources.as_slice()) else {
+        return Ok(None);
+    };
+    let plain = matches!(selection.kind, SourceKind::Files { .. }) && !selection.keeps_owner() && !op.parents;
+    if !plain || !files.client || !found.stat.is_dir() || !streamed::is_worth_it(files, &found.path, rules)? {
+        return Ok(None);
+    }
+    let mut writer = Writer::new(selection, dest_root, op, options)?;
+    let at = writer.top(files, found, &clean_dest(&op.dest))?;
+    writer.target.finish()?;
+    let mode = op.chmod.as_ref().map(ModeChange::new).transpose()?;
+    Ok(Some(Streamed::new(files, &found.path, rules, dress(selection, mode, options), at)))
+}
+
+fn dress<'o>(selection: &Selection, mode: Option<ModeChange>, options: &CopyOptions<'o>) -> Dress<'o> {
+    Dress {
+        mode,
+        owner: options.owner,
+        file_time: options.file_time,
+        keeps_owner: selection.keeps_owner(),
+        kind: selection.kind,
+        cancelled: options.cancelled,
+        lost_xattrs: AtomicU64::new(0),
+    }
+}
+
 /// What one call of [`copy`] shares among all that it writes.
 struct Writer<'w> {
     target: Target<'w>,
@@ -115,7 +130,53 @@ struct Writer<'w> {
     report: CopyReport,
 }
 
-impl Writer<'_> {
+impl<'w> Writer<'w> {
+    fn new(
+        selection: &Selection,
+        dest_root: BorrowedFd<'w>,
+        op: &CopyOp,
+        options: &'w CopyOptions<'w>,
+    ) -> Result<Self, CopyError> {
+        let mode = op.chmod.as_ref().map(ModeChange::new).transpose()?;
+        Ok(Writer {
+            target: Target {
+                root: dest_root,
+                parent_mode: mode.as_ref().map_or(0o755, ModeChange::of_parents),
+                owner: options.owner,
+                parent_time: options.parent_time,
+                made: Vec::new(),
+            },
+            dress: dress(selection, mode, options),
+            options,
+            kind: selection.kind,
+            report: CopyReport::default(),
+        })
+    }
+
+    /// Makes the directory where the source goes, and nothing in it. Returns its path.
+    fn top(&mut self, files: &Files, found: &Match, dest: &str) -> Result<Vec<u8>, CopyError> {
+        let (parent, place) = self.prepare(dest, true, true, &found.named)?;
+        let shared = Shared::new(files, &self.dress);
+        let image = Image { root: self.target.root, upper: None };
+        let path = join(&place.parts);
+        let (above, name, stat) = walk::find(files, &found.path)?;
+        let dir = fs::open_at(&above, name, OFlags::RDONLY | OFlags::DIRECTORY).doing("open", &found.path)?;
+        let item = Item {
+            relative: b"",
+            path: &found.path,
+            parent: above.as_fd(),
+            name,
+            dir: Some(dir.as_fd()),
+            stat: &stat,
+        };
+        with_crew(&shared, |crew| {
+            let mut tree = TreeWriter::new(crew, image, parent, place.parts, false);
+            tree.enter(&item, Role::Top)?;
+            tree.leave(&item, Role::Top)
+        })?;
+        Ok(path)
+    }
+
     /// Copies one match. Its place is looked up anew: an earlier match may have made it.
     fn one(
         &mut self,

@@ -69,7 +69,7 @@ pub(super) fn clear(dir: BorrowedFd<'_>, name: &OsStr, path: &[u8]) -> Result<()
 }
 
 /// Whether two looks at a file saw the same content.
-fn same_content(a: &Stat, b: &Stat) -> bool {
+pub(super) fn same_content(a: &Stat, b: &Stat) -> bool {
     (a.kind, a.dev, a.ino, a.size, a.mtime) == (b.kind, b.dev, b.ino, b.size, b.mtime)
 }
 

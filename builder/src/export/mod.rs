@@ -67,15 +67,28 @@ pub fn insecure_registries(outputs: &[Checked]) -> Vec<String> {
     insecure.flat_map(|o| o.names.iter().map(|name| name.registry.clone())).collect()
 }
 
+/// A form in which outputs will want the layers of the target.
+#[derive(Debug, Clone)]
+pub struct EarlyForm {
+    /// The form.
+    pub format: LayerFormat,
+    /// What for.
+    pub purpose: Purpose,
+    /// No output needs the files of the target.
+    pub suffices: bool,
+}
+
 /// The form in which layers will be wanted, so that one can be made as soon as its layer is; `None` if none has to be.
-pub fn early_form(outputs: &[Checked]) -> Option<(LayerFormat, Purpose)> {
+pub fn early_form(outputs: &[Checked]) -> Option<EarlyForm> {
     let wants = |o: &&Checked| (o.pushes() || o.output.kind == OutputKind::Oci) && !o.rewrite_timestamp;
     let first = outputs.iter().find(wants)?;
     let purpose = Purpose::Send(first.names.first().filter(|_| first.pushes()).cloned());
-    if first.output.kind == OutputKind::Image {
-        return Some((first.pushed_format(), purpose));
-    }
-    Some((first.format.clone(), purpose)).filter(|(format, _)| format.compression != Compression::None)
+    let format = match first.output.kind {
+        OutputKind::Image => first.pushed_format(),
+        _ => first.format.clone(),
+    };
+    let suffices = outputs.iter().all(|o| wants(&o) || o.output.kind == OutputKind::CacheOnly);
+    (format.compression != Compression::None).then_some(EarlyForm { format, purpose, suffices })
 }
 
 /// Checks all outputs: nobody wants to learn after ten minutes that a name was misspelt.

@@ -5,10 +5,10 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use cooper_frontend::graph::{Chmod, CopyOp, SourceKind, StepId};
-use cooper_snapshotter::LayerInfo;
+use cooper_snapshotter::{Active, LayerInfo};
 
 use super::sources::{self, StoreUnpacker, with_tree};
-use super::{bring, rootfs_of, tell_surprises, unpack};
+use super::{bring, layer, rootfs_of, tell_surprises, unpack};
 use crate::copy::{self, CopyOptions};
 use crate::error::{BuildError, Kind};
 use crate::rootfs::Rootfs;
@@ -100,44 +100,98 @@ impl LayerStep for CopyStep<'_> {
             bring(build, &output, Some(step)).await?;
             outputs.push(output);
         }
-        let build = build.clone();
-        task::blocking("copy files", move || {
-            let store = &build.session.store;
-            let chain = base.chain();
-            let active = store.prepare(chain, &[])?;
-            let upper = active.upper()?;
-            let mut warnings = Vec::new();
-            let owner = match &op.chown {
-                None => None,
-                Some(spec) => {
-                    let root = (!op.link && !chain.is_empty()).then(|| active.root());
-                    let resolved = copy::resolve_chown(root, spec)?;
-                    warnings.extend(resolved.warnings.iter().map(|warning| format!("--chown: {warning}")));
-                    Some((resolved.uid, resolved.gid))
-                }
-            };
-            for (source, output) in op.sources.iter().zip(&outputs) {
-                let cancelled = || build.cancel.is_cancelled();
-                let options = CopyOptions {
-                    owner,
-                    parent_time: build.graph.image.source_date_epoch.map(|seconds| (seconds, 0)),
-                    unpacker: op.add.then_some(&StoreUnpacker as &dyn copy::Unpacker),
-                    cancelled: Some(&cancelled),
-                    upper: upper.as_ref().map(AsFd::as_fd),
-                    ..CopyOptions::default()
-                };
-                let report = with_tree(&build, output, |tree| {
-                    let selection = copy::select(tree, source, &op)?;
-                    warnings.extend(selection.warnings().iter().cloned());
-                    Ok(copy::copy(&selection, active.root(), &op, &options)?)
-                })
-                .map_err(|e| e.at(source.span))?;
-                warnings.extend(report.warnings);
-            }
-            tell_surprises(&build, step, warnings)?;
-            drop(upper);
-            Ok(store.commit(active)?)
+        let work = Work { build: build.clone(), step, op, base, outputs };
+        task::blocking("copy files", move || match work.stream()? {
+            Some(layer) => Ok(layer),
+            None => work.copy(),
         })
         .await
+    }
+}
+
+/// What a thread needs for the copy.
+struct Work {
+    build: Arc<Build>,
+    step: usize,
+    op: CopyOp,
+    base: Rootfs,
+    /// Of the sources, in their order.
+    outputs: Vec<Output>,
+}
+
+impl Work {
+    /// Writes the files into a layer.
+    fn copy(&self) -> Result<LayerInfo, BuildError> {
+        let active = self.prepare()?;
+        let upper = active.upper()?;
+        let (owner, mut warnings) = self.owner(&active)?;
+        let cancelled = || self.build.cancel.is_cancelled();
+        let options =
+            CopyOptions { upper: upper.as_ref().map(AsFd::as_fd), ..self.options(owner, &cancelled) };
+        for (source, output) in self.op.sources.iter().zip(&self.outputs) {
+            let report = with_tree(&self.build, output, |tree| {
+                let selection = copy::select(tree, source, &self.op)?;
+                warnings.extend(selection.warnings().iter().cloned());
+                Ok(copy::copy(&selection, active.root(), &self.op, &options)?)
+            })
+            .map_err(|e| e.at(source.span))?;
+            warnings.extend(report.warnings);
+        }
+        tell_surprises(&self.build, self.step, warnings)?;
+        drop(upper);
+        layer::commit(&self.build, self.step, active)
+    }
+
+    /// Makes the layer out of the files where they lie, if only its compressed form is wanted. `None`: not to be done.
+    fn stream(&self) -> Result<Option<LayerInfo>, BuildError> {
+        let (Some(form), [source], [output @ Output::Context(_)]) =
+            (layer::only_form(&self.build, self.step), self.op.sources.as_slice(), self.outputs.as_slice())
+        else {
+            return Ok(None);
+        };
+        let active = self.prepare()?;
+        let (owner, mut warnings) = self.owner(&active)?;
+        let cancelled = || self.build.cancel.is_cancelled();
+        let options = self.options(owner, &cancelled);
+        with_tree(&self.build, output, |tree| {
+            let selection = copy::select(tree, source, &self.op)?;
+            let Some(files) = copy::stream(&selection, active.root(), &self.op, &options)? else {
+                return Ok(None);
+            };
+            warnings.extend(selection.warnings().iter().cloned());
+            let layer = layer::stream(&self.build, form, active, files)?;
+            if layer.is_some() {
+                tell_surprises(&self.build, self.step, warnings)?;
+            }
+            Ok(layer)
+        })
+        .map_err(|e| e.at(source.span))
+    }
+
+    fn prepare(&self) -> Result<Active, BuildError> {
+        Ok(self.build.session.store.prepare(self.base.chain(), &[])?)
+    }
+
+    /// Whom `--chown` means in the image, and what is to be said about it.
+    fn owner(&self, active: &Active) -> Result<(Option<(u32, u32)>, Vec<String>), BuildError> {
+        let Some(spec) = &self.op.chown else { return Ok((None, Vec::new())) };
+        let root = (!self.op.link && !active.chain().is_empty()).then(|| active.root());
+        let resolved = copy::resolve_chown(root, spec)?;
+        let warnings = resolved.warnings.iter().map(|warning| format!("--chown: {warning}")).collect();
+        Ok((Some((resolved.uid, resolved.gid)), warnings))
+    }
+
+    fn options<'o>(
+        &self,
+        owner: Option<(u32, u32)>,
+        cancelled: &'o (dyn Fn() -> bool + Sync),
+    ) -> CopyOptions<'o> {
+        CopyOptions {
+            owner,
+            parent_time: self.build.graph.image.source_date_epoch.map(|seconds| (seconds, 0)),
+            unpacker: self.op.add.then_some(&StoreUnpacker as &dyn copy::Unpacker),
+            cancelled: Some(cancelled),
+            ..CopyOptions::default()
+        }
     }
 }

@@ -3,6 +3,7 @@
 pub mod copy;
 pub mod git;
 pub mod http;
+pub mod layer;
 pub mod mkdir;
 pub mod mounts;
 pub mod run;

@@ -117,7 +117,7 @@ impl LayerStep for RunStep<'_> {
                 }
                 check(&op, status)?;
                 drop(held);
-                Ok(build.session.store.commit(active)?)
+                super::layer::commit(&build, step, active)
             })
         };
         let all = async { tokio::join!(work, out, err) };

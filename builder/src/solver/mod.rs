@@ -17,12 +17,12 @@ use futures_util::future::{BoxFuture, FutureExt, Shared};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use petgraph::Direction;
 
-use crate::assemble::LayerFormat;
 use crate::cancel::CancelToken;
 use crate::context::Context;
 use crate::error::{BuildError, DockerfileText};
 use crate::event::{Event, EventSender, StepState};
-use crate::forms::{self, Purpose, Wanted};
+use crate::export::EarlyForm;
+use crate::forms::{self, Wanted};
 use crate::image_source::{LoadedImage, Origin, Origins};
 use crate::ops;
 use crate::remote::Fetcher;
@@ -70,7 +70,7 @@ pub struct Build {
     /// Records on their way to disk.
     pub publisher: Publisher,
     /// The form in which an output will want the target's layers.
-    pub early_form: Option<(LayerFormat, Purpose)>,
+    pub early_form: Option<EarlyForm>,
     /// Step numbers in events are offset by this (several platforms in one build).
     pub first_step: usize,
 }
@@ -182,13 +182,22 @@ impl Build {
         }
     }
 
+    /// The form that will be wanted of the layer that a step makes, if nothing else waits for that step: it can be made
+    /// together with the layer. The step has its number in events.
+    pub fn last_form(&self, step: usize) -> Option<&EarlyForm> {
+        let last = self.number(self.graph.result) == step;
+        let alone =
+            self.graph.dag.neighbors_directed(self.graph.result, Direction::Outgoing).next().is_none();
+        self.early_form.as_ref().filter(|_| last && alone)
+    }
+
     /// Begins to compress a finished layer of the target, if an output will want that.
     fn begin_form(&self, id: StepId, output: &Output) {
-        let (Some((format, purpose)), Output::Rootfs(rootfs)) = (&self.early_form, output) else { return };
+        let (Some(form), Output::Rootfs(rootfs)) = (&self.early_form, output) else { return };
         let Some(layer) = rootfs.layers().last().filter(|_| self.graph.target_steps().contains(&id)) else {
             return;
         };
-        let (format, purpose) = (format.clone(), purpose.clone());
+        let EarlyForm { format, purpose, .. } = form.clone();
         let wanted = Wanted { diff_id: layer.diff_id.clone(), base: None, format, purpose };
         // Behind the last step there is nothing that it could hold up.
         forms::begin(&self.session, wanted, id != self.graph.result);

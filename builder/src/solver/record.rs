@@ -40,7 +40,9 @@ impl Record {
     pub fn find(store: &Store, key: &str) -> Option<Record> {
         let record: Record = serde_json::from_slice(&store.get_step(key).ok()??).ok()?;
         let layer = store.layer(&record.layer.diff_id).ok()??;
-        let there = store.has_snapshot(&Chain::new(vec![record.layer.diff_id.clone()])).ok()?;
+        // A layer that went to a registry as soon as it was made may have no snapshot.
+        let there = store.has_snapshot(&Chain::new(vec![record.layer.diff_id.clone()])).ok()?
+            || store.kept_form(&record.layer.diff_id).ok()?.is_some();
         (there && layer.content.0 == record.layer.content).then_some(record)
     }
 

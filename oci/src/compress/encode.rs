@@ -70,7 +70,9 @@ fn checked_level(compression: Compression, level: Option<i32>) -> io::Result<i32
 pub fn compressor_id(compression: Compression, level: Option<i32>) -> String {
     match compression {
         Compression::None => "none".to_owned(),
-        Compression::Gzip => format!("gzip/libdeflate-1.26/{}/1MiB", level.unwrap_or(DEFAULT_GZIP_LEVEL)),
+        Compression::Gzip => {
+            format!("gzip/libdeflate-1.26/{}/1MiB/noise", level.unwrap_or(DEFAULT_GZIP_LEVEL))
+        }
         Compression::Zstd => format!("zstd/{}/{}/4MiB", zstd_version(), level.unwrap_or(DEFAULT_ZSTD_LEVEL)),
     }
 }

@@ -1,8 +1,8 @@
 //! Parallel gzip whose bytes do not depend on the number of threads.
 //!
-//! Data is cut into blocks of 1 MiB. Each becomes a gzip member of its own (RFC 1952, section 2.2: a file is a series
-//! of members), because libdeflate, which is twice as fast as zlib at the same size, makes whole streams only. A
-//! member's header has the extra field `Cp` with the length of the member in bytes (four bytes, little-endian), so that
+//! Data is cut into blocks of 1 MiB, and where they hold noise, into smaller pieces. Each becomes a gzip member of its own
+//! (RFC 1952, section 2.2: a file is a series of members), because libdeflate, which is twice as fast as zlib at the same
+//! size, makes whole streams only. A member's header has the extra field `Cp` with the length of the member in bytes (four bytes, little-endian), so that
 //! members can be found without inflating those before; [`super::parallel`] reads them.
 
 use std::io::{self, Write};
@@ -10,9 +10,10 @@ use std::sync::Arc;
 
 use libdeflater::{CompressionLvl, Compressor};
 
+use super::noise::{self, Piece};
 use super::pool::Pool;
 
-/// Bytes of data in each member but the last.
+/// Bytes of data in one member at most.
 pub(super) const BLOCK: usize = 1 << 20;
 /// Deflate, an extra field, no time, no hints, unknown system; an extra field of eight bytes; `Cp` with four bytes.
 pub(super) const HEADER: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 8, 0, b'C', b'p', 4, 0];
@@ -20,9 +21,6 @@ pub(super) const HEADER: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 8, 0
 pub(super) const HEAD: usize = HEADER.len() + 4;
 /// Bytes behind it: CRC-32 and length of the data.
 pub(super) const TAIL: usize = 8;
-
-/// Bytes of a block that are compressed to see whether they can be.
-const SAMPLE: usize = 64 * 1024;
 
 /// Compresses what is written to it with gzip, on several threads. Must be [finished](Self::finish); dropping
 /// it leaves a torn stream.
@@ -50,7 +48,7 @@ impl<W: Write> GzipWriter<W> {
         let coder = if threads > 1 {
             let make = Arc::new(move || {
                 let mut deflater = Deflater::new(level);
-                move |block: Vec<u8>| deflater.member(&block)
+                move |block: Vec<u8>| deflater.members(&block)
             });
             Coder::Pool(Pool::start("gzip", threads, make)?)
         } else {
@@ -76,14 +74,14 @@ impl<W: Write> GzipWriter<W> {
         self.begun = true;
         match &mut self.coder {
             Coder::Here(deflater) => {
-                let member = deflater.member(&self.block)?;
+                let members = deflater.members(&self.block)?;
                 self.block.clear();
-                self.inner.write_all(&member)
+                self.inner.write_all(&members)
             }
             Coder::Pool(pool) => {
                 let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
                 match pool.push(block)? {
-                    Some(member) => self.inner.write_all(&member),
+                    Some(members) => self.inner.write_all(&members),
                     None => Ok(()),
                 }
             }
@@ -126,54 +124,34 @@ impl Deflater {
         Self { compressor: make(i32::try_from(level).unwrap_or(9)), store: make(0) }
     }
 
-    /// One block as a member.
-    fn member(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
-        let noise = looks_like_noise(block) && !self.sample_shrinks(block)?;
-        let compressor = if noise { &mut self.store } else { &mut self.compressor };
-        let mut bytes = vec![0; HEAD + compressor.deflate_compress_bound(block.len()) + TAIL];
-        let length = compressor.deflate_compress(block, &mut bytes[HEAD..]).map_err(no_room)?;
-        bytes.truncate(HEAD + length);
-        bytes.extend_from_slice(&libdeflater::crc32(block).to_le_bytes());
-        let too_long = |_| io::Error::other("a block is too long");
-        bytes.extend_from_slice(&u32::try_from(block.len()).map_err(too_long)?.to_le_bytes());
-        let whole = u32::try_from(bytes.len()).map_err(too_long)?;
-        bytes[..HEADER.len()].copy_from_slice(&HEADER);
-        bytes[HEADER.len()..HEAD].copy_from_slice(&whole.to_le_bytes());
+    /// One block as members: what is noise is stored in members of its own.
+    fn members(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        for Piece { range, noise } in noise::pieces(block) {
+            self.member(&block[range], noise, &mut bytes)?;
+        }
         // Finished blocks may have to wait for slow ones.
         bytes.shrink_to_fit();
         Ok(bytes)
     }
 
-    /// Whether a part from the middle of a block becomes smaller: even bytes may still come in an order.
-    fn sample_shrinks(&mut self, block: &[u8]) -> io::Result<bool> {
-        let start = (block.len() / 2).saturating_sub(SAMPLE / 2);
-        let sample = &block[start..block.len().min(start + SAMPLE)];
-        let mut bytes = vec![0; self.compressor.deflate_compress_bound(sample.len())];
-        let length = self.compressor.deflate_compress(sample, &mut bytes).map_err(no_room)?;
-        Ok(length < sample.len() / 100 * 98)
+    /// Appends one member.
+    fn member(&mut self, data: &[u8], noise: bool, bytes: &mut Vec<u8>) -> io::Result<()> {
+        let compressor = if noise { &mut self.store } else { &mut self.compressor };
+        let start = bytes.len();
+        bytes.resize(start + HEAD + compressor.deflate_compress_bound(data.len()) + TAIL, 0);
+        let length = compressor.deflate_compress(data, &mut bytes[start + HEAD..]).map_err(no_room)?;
+        bytes.truncate(start + HEAD + length);
+        bytes.extend_from_slice(&libdeflater::crc32(data).to_le_bytes());
+        let too_long = |_| io::Error::other("a block is too long");
+        bytes.extend_from_slice(&u32::try_from(data.len()).map_err(too_long)?.to_le_bytes());
+        let whole = u32::try_from(bytes.len() - start).map_err(too_long)?;
+        bytes[start..start + HEADER.len()].copy_from_slice(&HEADER);
+        bytes[start + HEADER.len()..start + HEAD].copy_from_slice(&whole.to_le_bytes());
+        Ok(())
     }
 }
 
 fn no_room(_: libdeflater::CompressionError) -> io::Error {
     io::Error::other("deflate did not take its whole block")
-}
-
-/// Whether all byte values are about as frequent, as in what is compressed or encrypted already: deflate would take as
-/// long for it as for text, and gain nothing.
-fn looks_like_noise(block: &[u8]) -> bool {
-    if block.len() < SAMPLE {
-        return false;
-    }
-    // Four counts side by side, so that equal neighbours do not wait for one another.
-    let mut counts = [[0u32; 256]; 4];
-    for bytes in block.chunks_exact(4) {
-        for (count, byte) in counts.iter_mut().zip(bytes) {
-            count[usize::from(*byte)] += 1;
-        }
-    }
-    let squares: u64 =
-        (0..256).map(|value| counts.iter().map(|count| u64::from(count[value])).sum::<u64>().pow(2)).sum();
-    let length = block.len() as u64;
-    // Even counts give 1/256 of the square of the length, and anything else gives more.
-    squares * 256 / length < length + length / 50
 }

@@ -7,6 +7,7 @@
 mod decode;
 mod encode;
 mod gzip;
+mod noise;
 mod parallel;
 mod pool;
 

@@ -1,0 +1,115 @@
+//! One compressed form of a layer while it is made.
+//!
+//! What is written to it is the layer's tar. The form goes into a file and, where a registry waits for it, out to it as it
+//! grows. The file has no name, or becomes a blob of the store.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use cooper_oci::compress::{self, Encoder};
+use cooper_oci::{Digest, HashingWriter, Reference};
+use cooper_snapshotter::BlobWriter;
+use tokio::sync::oneshot;
+
+use crate::assemble::LayerFormat;
+use crate::error::{BuildError, Kind};
+use crate::growing::{Announcing, Growing};
+use crate::session::Inner;
+use crate::task;
+
+/// The form. Dropping it without [`finish`](Self::finish) gives it up.
+pub struct Making {
+    session: Arc<Inner>,
+    encoder: Encoder<Announcing<Target>>,
+    growing: Arc<Growing>,
+    told: oneshot::Sender<Digest>,
+    upload: Option<(String, task::Task<bool>)>,
+}
+
+/// Where the bytes go.
+enum Target {
+    Scratch(HashingWriter<File>),
+    Blob(BlobWriter),
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Scratch(writer) => writer.write(bytes),
+            Self::Blob(writer) => writer.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Scratch(writer) => writer.flush(),
+            Self::Blob(writer) => writer.flush(),
+        }
+    }
+}
+
+impl Making {
+    /// Begins, and begins to send it to the repository of `name`. With `keep` it will be a blob of the store. To be called
+    /// from a thread of the runtime.
+    pub fn begin(
+        session: &Arc<Inner>,
+        format: &LayerFormat,
+        name: Option<Reference>,
+        keep: bool,
+    ) -> Result<Making, BuildError> {
+        let (file, target) = if keep {
+            let writer = session.store.blob_writer(None, None)?;
+            (writer.reader()?, Target::Blob(writer))
+        } else {
+            let file = session.store.scratch_file()?;
+            (file.try_clone().map_err(failed)?, Target::Scratch(HashingWriter::new(file)))
+        };
+        let (growing, writer) = Growing::new(file, target);
+        let encoder =
+            compress::encoder(writer, format.compression, format.level, session.threads).map_err(failed)?;
+        let (told, digest) = oneshot::channel();
+        let upload = name.map(|name| {
+            let (client, stream) = (session.push_client(&name), growing.stream(0));
+            let repository = name.name();
+            let work = async move {
+                client.push_unfinished(&name, stream, async { digest.await.ok() }).await.is_ok()
+            };
+            (repository, task::spawn(work))
+        });
+        Ok(Making { session: session.clone(), encoder, growing, told, upload })
+    }
+
+    /// Takes the layer's tar.
+    pub fn writer(&mut self) -> &mut (dyn Write + Send) {
+        &mut self.encoder
+    }
+
+    /// All was written. Returns digest and size of the form.
+    pub fn finish(self) -> Result<(Digest, u64), BuildError> {
+        let Self { session, encoder, growing, told, upload } = self;
+        let target = encoder.finish().map_err(failed)?.finish().map_err(failed)?;
+        let (digest, size_bytes, blob) = match target {
+            Target::Scratch(writer) => {
+                let (_, digest, size_bytes) = writer.finish();
+                (digest, size_bytes, None)
+            }
+            Target::Blob(writer) => (writer.digest(), writer.written(), Some(writer)),
+        };
+        // Nobody listens if the upload failed; whoever pushes sees that.
+        let _ = told.send(digest.clone());
+        match blob {
+            Some(writer) => drop(writer.commit()?),
+            None => session.forms.has_made(digest.clone(), growing),
+        }
+        if let Some((repository, upload)) = upload {
+            session.forms.is_sending(digest.clone(), repository, upload);
+        }
+        Ok((digest, size_bytes))
+    }
+}
+
+/// A layer could not be compressed.
+pub(crate) fn failed(e: io::Error) -> BuildError {
+    BuildError::new(Kind::Config, "cannot compress a layer").caused_by(e)
+}

@@ -1,0 +1,63 @@
+//! Making the layer of what a step did.
+//!
+//! The layer of the last step is compressed while it is made, if an output waits for that: its files are read once. Where
+//! the outputs need nothing but that form, files that COPY took from the client do not have to be written at all: the
+//! store then keeps the form instead of a snapshot, and unpacks it when a later build goes on from there.
+
+use std::sync::Arc;
+
+use cooper_snapshotter::{Active, Error, LayerInfo};
+
+use crate::copy::Streamed;
+use crate::error::BuildError;
+use crate::export::EarlyForm;
+use crate::forms::{self, Purpose};
+use crate::making::Making;
+use crate::solver::Build;
+
+/// Makes the layer of a step. Blocks.
+pub(crate) fn commit(build: &Build, step: usize, active: Active) -> Result<LayerInfo, BuildError> {
+    let store = &build.session.store;
+    let Some(form) = build.last_form(step) else { return Ok(store.commit(active)?) };
+    // All are busy: the layer is compressed in its turn.
+    let Ok(_slot) = Arc::clone(&build.session.compress_slots).try_acquire_owned() else {
+        return Ok(store.commit(active)?);
+    };
+    let mut making = begin(build, form, false)?;
+    let info = store.commit_to(active, making.writer())?;
+    finish(build, form, making, info)
+}
+
+/// The form that is all that is needed of a step's layer, if that is so.
+pub(crate) fn only_form(build: &Build, step: usize) -> Option<&EarlyForm> {
+    build.last_form(step).filter(|form| form.suffices)
+}
+
+/// Makes a layer of what a step did and of files where they lie. Blocks. `None`: they must be copied first.
+pub(crate) fn stream(
+    build: &Build,
+    form: &EarlyForm,
+    active: Active,
+    files: Streamed<'_>,
+) -> Result<Option<LayerInfo>, BuildError> {
+    let mut making = begin(build, form, true)?;
+    match build.session.store.stream(active, &files, making.writer()) {
+        Ok(info) => finish(build, form, making, info).map(Some),
+        Err(Error::NotSpliced) => Ok(None),
+        Err(e) => Err(files.into_failure().map_or_else(|| e.into(), BuildError::from)),
+    }
+}
+
+fn begin(build: &Build, form: &EarlyForm, keep: bool) -> Result<Making, BuildError> {
+    let name = match &form.purpose {
+        Purpose::Send(name) => name.clone(),
+        Purpose::Keep => None,
+    };
+    Making::begin(&build.session, &form.format, name, keep)
+}
+
+fn finish(build: &Build, form: &EarlyForm, making: Making, info: LayerInfo) -> Result<LayerInfo, BuildError> {
+    let (digest, size_bytes) = making.finish()?;
+    forms::remember(&build.session, &info.diff_id, &form.format, digest, size_bytes)?;
+    Ok(info)
+}
