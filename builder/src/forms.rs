@@ -157,7 +157,7 @@ fn media_type(format: &LayerFormat) -> &'static str {
 /// What distinguishes compressed forms of one layer: their bytes depend on the level and on our coder.
 fn form_name(format: &LayerFormat) -> String {
     let level = format.level.map_or_else(|| "default".to_string(), |l| l.to_string());
-    format!("{};level={level};coder=4", media_type(format))
+    format!("{};level={level};coder=5", media_type(format))
 }
 
 /// The descriptor, if nothing has to be made for it.
@@ -227,7 +227,7 @@ async fn send(
     name: Option<Reference>,
     early: bool,
 ) -> Result<(Digest, u64), BuildError> {
-    let mut making = Making::begin(session, &wanted.format, name, false)?;
+    let mut making = Making::begin(session, &wanted.format, name, false, None)?;
     let (worker, runtime) = (session.clone(), Handle::current());
     in_thread(early, move || {
         write_layer_tar(&worker, &wanted.diff_id, wanted.base.as_ref(), &runtime, making.writer())?;

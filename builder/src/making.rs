@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use cooper_oci::compress::{self, Encoder};
+use cooper_oci::compress::{self, Encoder, Prepared};
 use cooper_oci::{Digest, HashingWriter, Reference};
 use cooper_snapshotter::BlobWriter;
 use tokio::sync::oneshot;
@@ -50,13 +50,15 @@ impl Write for Target {
 }
 
 impl Making {
-    /// Begins, and begins to send it to the repository of `name`. With `keep` it will be a blob of the store. To be called
+    /// Begins, and begins to send it to the repository of `name`. With `keep` it will be a blob of the store. Blocks that are
+    /// `prepared` need not be compressed. To be called
     /// from a thread of the runtime.
     pub fn begin(
         session: &Arc<Inner>,
         format: &LayerFormat,
         name: Option<Reference>,
         keep: bool,
+        prepared: Option<Arc<Prepared>>,
     ) -> Result<Making, BuildError> {
         let (file, target) = if keep {
             let writer = session.store.blob_writer(None, None)?;
@@ -67,7 +69,8 @@ impl Making {
         };
         let (growing, writer) = Growing::new(file, target);
         let encoder =
-            compress::encoder(writer, format.compression, format.level, session.threads).map_err(failed)?;
+            compress::encoder_with(writer, format.compression, format.level, session.threads, prepared)
+                .map_err(failed)?;
         let (told, digest) = oneshot::channel();
         let upload = name.map(|name| {
             let (client, stream) = (session.push_client(&name), growing.stream(0));

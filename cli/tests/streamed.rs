@@ -97,6 +97,20 @@ fn the_layer_is_that_of_a_copy() {
 }
 
 #[test]
+fn the_last_run_is_compressed_as_any_other() {
+    if !can_build() {
+        return;
+    }
+    let (early, late) = (Context::new("early"), Context::new("late"));
+    let run = "RUN for n in 1 2 3; do cat /bin/busybox; done > /big && sleep 1 && cp /big /copy && echo x >> /big && \\\n\
+               touch -d @1000000000 /big /copy\n";
+    let app = early.write("app/Dockerfile", format!("FROM busybox\n{run}")).parent().unwrap().to_owned();
+    late.build([EPOCH, app.to_str().unwrap()]).expect_success();
+    let wanted = build(&late, &app, &[]);
+    assert_eq!(build(&early, &app, &[]), wanted);
+}
+
+#[test]
 fn builds_go_on_from_it() {
     if !can_build() {
         return;

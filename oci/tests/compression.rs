@@ -4,10 +4,12 @@
 
 use std::io::{self, Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use cooper_oci::Digest;
 use cooper_oci::compress::{
-    Compression, Decoder, Detected, auto_decoder, compressor_id, decoder, detect, encoder, threaded_decoder,
+    Compression, Decoder, Detected, Prepared, auto_decoder, compressor_id, decoder, detect, encoder,
+    encoder_with, threaded_decoder,
 };
 
 /// Text-like data that compresses, with stretches that do not.
@@ -297,7 +299,7 @@ fn compressed_bytes_are_pinned_to_the_compressor_id() {
     for (compression, id, digest) in [
         (
             Compression::Gzip,
-            "gzip/libdeflate-1.26/5/1MiB/noise",
+            "gzip/libdeflate-1.26/5/1MiB/noise/files",
             "sha256:8754722808d7c39fd60bcdb021af51c78a741a279af48a8200b3ee913e587f09",
         ),
         (
@@ -309,5 +311,54 @@ fn compressed_bytes_are_pinned_to_the_compressor_id() {
         assert_eq!(compressor_id(compression, None), id);
         let bytes = compress(&data, compression, None, 2, 65_536);
         assert_eq!(Digest::sha256_of(&bytes).as_str(), digest, "{id}");
+    }
+}
+
+/// A tar stream with a small file and a large one.
+fn archive(small: usize, large: &[u8]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, content) in [("small", &sample(small)[..]), ("large", large)] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, content).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn blocks_may_be_prepared_and_give_the_same_bytes() {
+    let large = sample(3 * Prepared::BLOCK + 12_345);
+    for small in [0, 1000, 700_000] {
+        let data = archive(small, &large);
+        let file = tempfile::tempfile().unwrap();
+        let prepared = Arc::new(Prepared::new(file.try_clone().unwrap(), None));
+        for block in large.chunks_exact(Prepared::BLOCK) {
+            prepared.prepare(block).unwrap();
+        }
+        let with = |threads| {
+            let prepared = Some(prepared.clone());
+            let mut encoder = encoder_with(Vec::new(), Compression::Gzip, None, threads, prepared).unwrap();
+            encoder.write_all(&data).unwrap();
+            encoder.finish().unwrap()
+        };
+        let plain = compress(&data, Compression::Gzip, None, 2, 4096);
+        assert!(with(2) == plain && with(1) == plain, "a small file of {small} bytes");
+        assert!(decompress(&plain, Compression::Gzip).unwrap() == data);
+        // They are really taken, wherever the file begins in the stream.
+        file.set_len(0).unwrap();
+        file.set_len(64 << 20).unwrap();
+        assert!(with(2) != plain, "a small file of {small} bytes");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_tar_stream_is_compressed_all_the_same() {
+    let mut data = archive(10, &sample(2_000_000));
+    // The size in the second header, and then its sum.
+    for place in [1024 + 124, 1024 + 148] {
+        data[place] = b'9';
+        let bytes = compress(&data, Compression::Gzip, None, 2, 100_000);
+        assert!(decompress(&bytes, Compression::Gzip).unwrap() == data);
     }
 }

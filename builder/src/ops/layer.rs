@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use cooper_oci::compress::Prepared;
 use cooper_snapshotter::{Active, Error, LayerInfo};
 
 use crate::copy::Streamed;
@@ -17,13 +18,23 @@ use crate::solver::Build;
 
 /// Makes the layer of a step. Blocks.
 pub(crate) fn commit(build: &Build, step: usize, active: Active) -> Result<LayerInfo, BuildError> {
+    commit_with(build, step, active, None)
+}
+
+/// As [`commit`], with blocks that were prepared for its form.
+pub(crate) fn commit_with(
+    build: &Build,
+    step: usize,
+    active: Active,
+    prepared: Option<Arc<Prepared>>,
+) -> Result<LayerInfo, BuildError> {
     let store = &build.session.store;
     let Some(form) = build.last_form(step) else { return Ok(store.commit(active)?) };
     // All are busy: the layer is compressed in its turn.
     let Ok(_slot) = Arc::clone(&build.session.compress_slots).try_acquire_owned() else {
         return Ok(store.commit(active)?);
     };
-    let mut making = begin(build, form, false)?;
+    let mut making = begin(build, form, false, prepared)?;
     let info = store.commit_to(active, making.writer())?;
     finish(build, form, making, info)
 }
@@ -40,7 +51,7 @@ pub(crate) fn stream(
     active: Active,
     files: Streamed<'_>,
 ) -> Result<Option<LayerInfo>, BuildError> {
-    let mut making = begin(build, form, true)?;
+    let mut making = begin(build, form, true, None)?;
     match build.session.store.stream(active, &files, making.writer()) {
         Ok(info) => finish(build, form, making, info).map(Some),
         Err(Error::NotSpliced) => Ok(None),
@@ -48,12 +59,17 @@ pub(crate) fn stream(
     }
 }
 
-fn begin(build: &Build, form: &EarlyForm, keep: bool) -> Result<Making, BuildError> {
+fn begin(
+    build: &Build,
+    form: &EarlyForm,
+    keep: bool,
+    prepared: Option<Arc<Prepared>>,
+) -> Result<Making, BuildError> {
     let name = match &form.purpose {
         Purpose::Send(name) => name.clone(),
         Purpose::Keep => None,
     };
-    Making::begin(&build.session, &form.format, name, keep)
+    Making::begin(&build.session, &form.format, name, keep, prepared)
 }
 
 fn finish(build: &Build, form: &EarlyForm, making: Making, info: LayerInfo) -> Result<LayerInfo, BuildError> {

@@ -1,5 +1,6 @@
 //! One module per kind of op that makes a layer.
 
+pub mod ahead;
 pub mod copy;
 pub mod git;
 pub mod http;

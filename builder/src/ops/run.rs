@@ -14,8 +14,9 @@ use cooper_sys::fs;
 use tokio::io::AsyncReadExt;
 use tokio::sync::oneshot;
 
+use super::ahead::Ahead;
 use super::mounts::{self, HeldMounts};
-use super::{rootfs_of, unpack};
+use super::{layer, rootfs_of, unpack};
 use crate::error::{BuildError, Kind};
 use crate::event::Stream;
 use crate::rootfs::Rootfs;
@@ -109,6 +110,7 @@ impl LayerStep for RunStep<'_> {
                 if let Err(killer) = tell.send(child.killer()) {
                     killer.kill();
                 }
+                let ahead = Ahead::start(&build, step, &active)?;
                 let status = child.wait().map_err(|e| {
                     BuildError::new(Kind::Internal, "the command could not be waited for").caused_by(e)
                 })?;
@@ -117,7 +119,7 @@ impl LayerStep for RunStep<'_> {
                 }
                 check(&op, status)?;
                 drop(held);
-                super::layer::commit(&build, step, active)
+                layer::commit_with(&build, step, active, ahead.map(Ahead::finish))
             })
         };
         let all = async { tokio::join!(work, out, err) };

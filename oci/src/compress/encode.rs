@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use zstd::zstd_safe::CParameter;
 
-use super::{Compression, GzipWriter};
+use super::{Compression, GzipWriter, Prepared};
 
 /// gzip's level where none is given: libdeflate's, which makes smaller blobs at 5 than zlib does at 6.
 pub const DEFAULT_GZIP_LEVEL: i32 = 5;
@@ -32,10 +33,23 @@ pub fn encoder<W: Write>(
     level: Option<i32>,
     threads: usize,
 ) -> io::Result<Encoder<W>> {
+    encoder_with(writer, compression, level, threads, None)
+}
+
+/// As [`encoder`]; a gzip stream takes blocks that were prepared for its level.
+pub fn encoder_with<W: Write>(
+    writer: W,
+    compression: Compression,
+    level: Option<i32>,
+    threads: usize,
+    prepared: Option<Arc<Prepared>>,
+) -> io::Result<Encoder<W>> {
     let level = checked_level(compression, level)?;
     Ok(match compression {
         Compression::None => Encoder::Plain(writer),
-        Compression::Gzip => Encoder::Gzip(GzipWriter::new(writer, level.unsigned_abs(), threads)?),
+        Compression::Gzip => {
+            Encoder::Gzip(GzipWriter::with(writer, level.unsigned_abs(), threads, prepared)?)
+        }
         Compression::Zstd => {
             let mut encoder = zstd::Encoder::new(writer, level)?;
             encoder.include_checksum(true)?;
@@ -71,7 +85,7 @@ pub fn compressor_id(compression: Compression, level: Option<i32>) -> String {
     match compression {
         Compression::None => "none".to_owned(),
         Compression::Gzip => {
-            format!("gzip/libdeflate-1.26/{}/1MiB/noise", level.unwrap_or(DEFAULT_GZIP_LEVEL))
+            format!("gzip/libdeflate-1.26/{}/1MiB/noise/files", level.unwrap_or(DEFAULT_GZIP_LEVEL))
         }
         Compression::Zstd => format!("zstd/{}/{}/4MiB", zstd_version(), level.unwrap_or(DEFAULT_ZSTD_LEVEL)),
     }

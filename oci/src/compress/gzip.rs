@@ -1,6 +1,7 @@
 //! Parallel gzip whose bytes do not depend on the number of threads.
 //!
-//! Data is cut into blocks of 1 MiB, and where they hold noise, into smaller pieces. Each becomes a gzip member of its own
+//! Data is cut into blocks of 1 MiB, anew where the content of a large file begins in a tar stream, and where they hold
+//! noise, into smaller pieces. Each becomes a gzip member of its own
 //! (RFC 1952, section 2.2: a file is a series of members), because libdeflate, which is twice as fast as zlib at the same
 //! size, makes whole streams only. A member's header has the extra field `Cp` with the length of the member in bytes (four bytes, little-endian), so that
 //! members can be found without inflating those before; [`super::parallel`] reads them.
@@ -10,6 +11,8 @@ use std::sync::Arc;
 
 use libdeflater::{CompressionLvl, Compressor};
 
+use super::Prepared;
+use super::follow::Follower;
 use super::noise::{self, Piece};
 use super::pool::Pool;
 
@@ -28,6 +31,7 @@ pub struct GzipWriter<W: Write> {
     inner: W,
     level: u32,
     block: Vec<u8>,
+    tar: Follower,
     /// Whether a block was ended.
     begun: bool,
     coder: Coder,
@@ -44,17 +48,31 @@ enum Coder {
 impl<W: Write> GzipWriter<W> {
     /// Starts a stream with a level from 0 to 9. One thread, or none, means the caller's.
     pub fn new(inner: W, level: u32, threads: usize) -> io::Result<Self> {
+        Self::with(inner, level, threads, None)
+    }
+
+    /// As [`new`](Self::new), with blocks that were prepared.
+    pub(super) fn with(
+        inner: W,
+        level: u32,
+        threads: usize,
+        prepared: Option<Arc<Prepared>>,
+    ) -> io::Result<Self> {
         let level = level.min(9);
         let coder = if threads > 1 {
             let make = Arc::new(move || {
-                let mut deflater = Deflater::new(level);
-                move |block: Vec<u8>| deflater.members(&block)
+                let (mut deflater, prepared) = (Deflater::new(level), prepared.clone());
+                move |block: Vec<u8>| match prepared.as_ref().and_then(|prepared| prepared.find(&block)) {
+                    Some(members) => Ok(members),
+                    None => deflater.members(&block),
+                }
             });
             Coder::Pool(Pool::start("gzip", threads, make)?)
         } else {
             Coder::Here(Box::new(Deflater::new(level)))
         };
-        Ok(Self { inner, level, block: Vec::with_capacity(BLOCK), begun: false, coder })
+        let (block, tar) = (Vec::with_capacity(BLOCK), Follower::new());
+        Ok(Self { inner, level, block, tar, begun: false, coder })
     }
 
     /// Compresses what is left, ends the stream and hands back the writer.
@@ -91,9 +109,10 @@ impl<W: Write> GzipWriter<W> {
 
 impl<W: Write> Write for GzipWriter<W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let taken = buf.len().min(BLOCK - self.block.len());
+        let room = buf.len().min(BLOCK - self.block.len());
+        let taken = self.tar.advance(&buf[..room]);
         self.block.extend_from_slice(&buf[..taken]);
-        if self.block.len() == BLOCK {
+        if self.block.len() == BLOCK || self.tar.is_at_cut() {
             self.end_block()?;
         }
         Ok(taken)
@@ -112,20 +131,20 @@ impl<W: Write> std::fmt::Debug for GzipWriter<W> {
 }
 
 /// Makes members.
-struct Deflater {
+pub(super) struct Deflater {
     compressor: Compressor,
     /// Puts blocks into a stream as they are.
     store: Compressor,
 }
 
 impl Deflater {
-    fn new(level: u32) -> Self {
+    pub(super) fn new(level: u32) -> Self {
         let make = |level| Compressor::new(CompressionLvl::new(level).unwrap_or_default());
         Self { compressor: make(i32::try_from(level).unwrap_or(9)), store: make(0) }
     }
 
     /// One block as members: what is noise is stored in members of its own.
-    fn members(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
+    pub(super) fn members(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         for Piece { range, noise } in noise::pieces(block) {
             self.member(&block[range], noise, &mut bytes)?;

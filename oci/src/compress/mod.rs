@@ -6,18 +6,21 @@
 
 mod decode;
 mod encode;
+mod follow;
 mod gzip;
 mod noise;
 mod parallel;
 mod pool;
+mod prepared;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use decode::{Decoder, Detected, auto_decoder, decoder, detect};
-pub use encode::{DEFAULT_GZIP_LEVEL, DEFAULT_ZSTD_LEVEL, Encoder, compressor_id, encoder};
+pub use encode::{DEFAULT_GZIP_LEVEL, DEFAULT_ZSTD_LEVEL, Encoder, compressor_id, encoder, encoder_with};
 pub use gzip::GzipWriter;
 pub use parallel::threaded_decoder;
+pub use prepared::Prepared;
 
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
