@@ -228,19 +228,15 @@ pub fn open_layer_tar(
     runtime: &Handle,
 ) -> Result<Box<dyn std::io::Read>, cooper_snapshotter::Error> {
     let missing = || cooper_snapshotter::Error::SnapshotMissing(diff_id.clone());
-    let (file, compression): (Box<dyn std::io::Read + Send>, _) = match base {
-        Some(base) => {
-            let file: Box<dyn std::io::Read + Send> =
-                match session.arrivals.follow(&base.digest, runtime.clone()) {
-                    Some(arrival) => arrival,
-                    None => Box::new(session.store.open_blob(&base.digest)?),
-                };
-            (file, media::compression_of(&base.media_type).unwrap_or(Compression::None))
+    let (file, compression): (Box<dyn std::io::Read + Send>, _) = if let Some(base) = base {
+        let compression = media::compression_of(&base.media_type).unwrap_or(Compression::None);
+        match session.arrivals.follow(&base.digest, runtime.clone()) {
+            Some(arrival) => (arrival, compression),
+            None => (Box::new(session.store.open_blob(&base.digest)?), compression),
         }
-        None => {
-            let (file, compression) = session.store.kept_form(diff_id)?.ok_or_else(missing)?;
-            (Box::new(file), compression)
-        }
+    } else {
+        let (file, compression) = session.store.kept_form(diff_id)?.ok_or_else(missing)?;
+        (Box::new(file), compression)
     };
     let reader = cooper_oci::compress::threaded_decoder(file, compression, session.threads)
         .map_err(|source| cooper_snapshotter::Error::LayerStream { layer: diff_id.to_string(), source })?;

@@ -109,6 +109,9 @@ impl LayerStep for CopyStep<'_> {
     }
 }
 
+/// User and group.
+type Owner = (u32, u32);
+
 /// What a thread needs for the copy.
 struct Work {
     build: Arc<Build>,
@@ -173,7 +176,7 @@ impl Work {
     }
 
     /// Whom `--chown` means in the image, and what is to be said about it.
-    fn owner(&self, active: &Active) -> Result<(Option<(u32, u32)>, Vec<String>), BuildError> {
+    fn owner(&self, active: &Active) -> Result<(Option<Owner>, Vec<String>), BuildError> {
         let Some(spec) = &self.op.chown else { return Ok((None, Vec::new())) };
         let root = (!self.op.link && !active.chain().is_empty()).then(|| active.root());
         let resolved = copy::resolve_chown(root, spec)?;
@@ -181,11 +184,7 @@ impl Work {
         Ok((Some((resolved.uid, resolved.gid)), warnings))
     }
 
-    fn options<'o>(
-        &self,
-        owner: Option<(u32, u32)>,
-        cancelled: &'o (dyn Fn() -> bool + Sync),
-    ) -> CopyOptions<'o> {
+    fn options<'o>(&self, owner: Option<Owner>, cancelled: &'o (dyn Fn() -> bool + Sync)) -> CopyOptions<'o> {
         CopyOptions {
             owner,
             parent_time: self.build.graph.image.source_date_epoch.map(|seconds| (seconds, 0)),
