@@ -146,6 +146,30 @@ def present(peers, *arguments):
             yield peer(*arguments)
 
 
+def compare(bench, options):
+    peers = () if options.alone else builders.PEERS, () if options.alone else movers.PEERS
+    build = [bench.cooper, *present(peers[0], bench.place, [bench.base])]
+    move = [movers.Cooper(bench.place, bench.cooper.binary), *present(peers[1])]
+    rows = []
+    for number, workload in enumerate([*workloads.all_of(options.scale, bench.base.name), *transfers.all_of(options.scale)]):
+        if options.names and workload.name not in options.names:
+            continue
+        why = reason_to_skip(workload, bench.base)
+        if why:
+            print(f"left out: {workload.name} ({why})")
+            continue
+        if needs_registry(workload):
+            bench.need_registries()
+        candidates = move if isinstance(workload, transfers.Transfer) else build
+        for row in measure(number, workload, bench, candidates, options.runs):
+            rows.append(row)
+            print(f"{row[0]} {row[1]}: " + ", ".join(f"{n} {t:.3f} s" for n, t in row[2].items()), flush=True)
+    table(rows)
+    if options.svg:
+        plot.bars([(f"{name} {title}", {**found, **({"machine": limit} if limit else {})})
+                   for name, title, found, _, _, limit in rows], options.svg)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cooper", default=BINARY, type=Path, help="the binary; default: README's release build")
@@ -159,7 +183,7 @@ def main():
     parser.add_argument("--guard", action="store_true", help="instead: exits with 1 if Cooper is slower than guard.json says")
     parser.add_argument("--keep", action="store_true", help="with --guard: writes what was found to guard.json")
     parser.add_argument("--tolerance", default=30, type=float, metavar="PERCENT", help="how much more --guard allows")
-    parser.add_argument("names", nargs="*", metavar="WORKLOAD", help="only these: W1 W2 W3 W4a ... W8b T1 ... T10")
+    parser.add_argument("names", nargs="*", metavar="WORKLOAD", help="only these: W1 W2 ... W8b T1 ... T10; of --growth: files steps stages layer layers")
     options = parser.parse_args()
     if not options.cooper.exists():
         sys.exit(f"{options.cooper} does not exist: build it as README.md says, or name it with --cooper")
@@ -172,34 +196,10 @@ def main():
     where = options.place or (guard.place() if options.guard else None)
     with tempfile.TemporaryDirectory(prefix="cooper-bench-", dir=where, ignore_cleanup_errors=True) as place:
         bench = Bench(Path(place), options.cooper.resolve(), base)
-        if options.guard:
-            return guard.run(bench, options)
-        if options.growth:
-            return growth.run(bench, options)
-        peers = () if options.alone else builders.PEERS, () if options.alone else movers.PEERS
-        build = [bench.cooper, *present(peers[0], bench.place, [base])]
-        move = [movers.Cooper(bench.place, bench.cooper.binary), *present(peers[1])]
-        rows = []
         try:
-            for number, workload in enumerate([*workloads.all_of(options.scale, base.name), *transfers.all_of(options.scale)]):
-                if options.names and workload.name not in options.names:
-                    continue
-                why = reason_to_skip(workload, base)
-                if why:
-                    print(f"left out: {workload.name} ({why})")
-                    continue
-                if needs_registry(workload):
-                    bench.need_registries()
-                candidates = move if isinstance(workload, transfers.Transfer) else build
-                for row in measure(number, workload, bench, candidates, options.runs):
-                    rows.append(row)
-                    print(f"{row[0]} {row[1]}: " + ", ".join(f"{n} {t:.3f} s" for n, t in row[2].items()), flush=True)
+            return (guard.run if options.guard else growth.run if options.growth else compare)(bench, options)
         finally:
             bench.close()
-        table(rows)
-        if options.svg:
-            plot.bars([(f"{name} {title}", {**found, **({"machine": limit} if limit else {})})
-                       for name, title, found, _, _, limit in rows], options.svg)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ pub async fn fetch_all(
     Ok(())
 }
 
-/// Sends a bundle under each of its names: blobs first and in parallel, then configs, manifests, the index, the tag. A
+/// Sends a bundle under each of its names: layers and config in parallel, then manifests, the index, the tag. A
 /// name without a tag gets the manifest by its digest.
 pub async fn push_bundle(
     session: &Arc<Inner>,
@@ -69,14 +69,16 @@ async fn push_image(
     name: &Reference,
     below_index: bool,
 ) -> Result<(), BuildError> {
-    push_blobs(session, image, name).await?;
     let client = session.push_client(name);
-    let config = &image.manifest.config;
     let config_bytes = bytes::Bytes::from(image.config_bytes.clone());
-    client
-        .push_blob(name, config, &config_bytes, &PushOptions::default())
-        .await
-        .map_err(|e| refused(name, e))?;
+    let config = async {
+        let options = PushOptions::default();
+        client
+            .push_blob(name, &image.manifest.config, &config_bytes, &options)
+            .await
+            .map_err(|e| refused(name, e))
+    };
+    tokio::try_join!(push_blobs(session, image, name), config)?;
     let untagged = Reference { tag: None, ..name.clone() };
     let to = place(if below_index { &untagged } else { name }, &image.descriptor.digest);
     let media_type = &image.descriptor.media_type;
