@@ -169,3 +169,26 @@ async fn entries_say_their_platform_in_any_order() {
     assert_eq!(index_of(entries), index);
     assert_eq!(client.index_entries(&name).await.unwrap(), index.manifests);
 }
+
+#[tokio::test]
+async fn r040_what_may_not_be_distributed_is_not_sent_but_still_named() {
+    let (source, target) = (Fake::start(|_, _| None).await, Fake::start(|_, _| None).await);
+    let config = Descriptor::of(media::OCI_CONFIG, b"{}");
+    let mut foreign = Descriptor::of(media::OCI_LAYER_FOREIGN_TAR, &noise(300));
+    foreign.urls = vec!["https://store.test/layer".into()];
+    let bytes =
+        serde_json::to_vec(&Manifest::new(config, vec![foreign.clone(), layer(&noise(200))])).unwrap();
+    {
+        let mut content = source.content();
+        content.add(b"{}");
+        content.add(&noise(200));
+        content.manifests.insert("1".into(), crate::common::fake::manifest(&bytes));
+    }
+    let (from, to) = (reference(source.address, "a:1"), reference(target.address, "b:1"));
+    let copied = builder().build().copy(&from, &to, &CopyOptions::default()).await.unwrap();
+    assert_eq!(copied.blobs_sent, 2);
+    assert_eq!(target.content().manifests["1"].1, bytes, "descriptor and addresses stay");
+    for fake in [&source, &target] {
+        assert!(fake.requests("", foreign.digest.as_str()).is_empty());
+    }
+}

@@ -345,3 +345,53 @@ async fn r107_a_push_goes_through_though_each_connection_closes_after_one_reques
     }
     assert!(ends.available_permits() >= 30);
 }
+
+#[tokio::test]
+async fn r078_what_was_refused_is_not_sent_on() {
+    // The first body is refused before it was read, but taken in for as long as it comes.
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = taken.clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let count = count.clone();
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.ok()?);
+                }
+                let answer = match head.first()? {
+                    b'H' => "HTTP/1.1 404 X\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+                    b'P' if head.starts_with(b"POST") => {
+                        "HTTP/1.1 202 X\r\nconnection: close\r\nlocation: /up\r\ncontent-length: 0\r\n\r\n"
+                    }
+                    b'P' => "HTTP/1.1 403 X\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno",
+                    _ => "HTTP/1.1 204 X\r\nconnection: close\r\n\r\n",
+                };
+                stream.write_all(answer.as_bytes()).await.ok()?;
+                stream.shutdown().await.ok()?;
+                let mut buffer = [0; 4096];
+                loop {
+                    match stream.read(&mut buffer).await.ok()? {
+                        0 => return Some(()),
+                        n => count.fetch_add(n, Ordering::SeqCst),
+                    };
+                }
+            });
+        }
+    });
+    let blob = noise(64 << 20);
+    let source = Bytes::from(blob.clone());
+    let client = builder().insecure(host.clone()).build();
+    let name = reference(&host, "x:1");
+    let source = cooper_registry_client::ReadSource(move |at: u64| {
+        let mut cursor = std::io::Cursor::new(source.clone());
+        cursor.set_position(at);
+        Ok(cursor)
+    });
+    let error = client.push_blob(&name, &layer(&blob), &source, &PushOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    let taken = taken.load(Ordering::SeqCst);
+    assert!(taken < blob.len() / 2, "{taken} bytes were sent for nothing");
+}
