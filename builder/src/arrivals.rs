@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cooper_oci::{Descriptor, Digest, Reference};
 use cooper_registry_client::WriteSink;
-use cooper_snapshotter::{BlobWriter, Chain, Error};
+use cooper_snapshotter::{BlobWriter, Chain, Error, RESUMED_FROM_BYTES};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -72,17 +72,26 @@ pub async fn pull_blob(
         begun();
         return Ok(());
     }
-    let pull = async |writer| {
+    let pull = async |writer: Announcing<BlobWriter>| {
         let digest = |writer: &Announcing<BlobWriter>| writer.get().digest();
-        let mut sink = WriteSink::hashing(writer, digest, |writer| writer.restart(BlobWriter::restart));
+        let held_bytes = writer.get().written();
+        let sink = WriteSink::hashing(writer, digest, |writer| writer.restart(BlobWriter::restart));
+        let mut sink = sink.holding(held_bytes);
         session.client().pull_blob(reference, descriptor, &mut sink).await.map_err(|e| failed(&e))?;
         sink.into_inner().await.ok_or_else(|| failed(&"the writer was lost"))
     };
-    let start = || -> Result<_, BuildError> {
-        let writer = session.store.blob_writer(Some(&descriptor.digest), Some(descriptor.size))?;
-        Ok(Growing::new(writer.reader()?, writer))
+    let (store, wanted) = (session.store.clone(), descriptor.clone());
+    let writer = move || -> Result<BlobWriter, BuildError> {
+        Ok(store.resumed_blob_writer(&wanted.digest, wanted.size)?)
     };
-    let (growing, writer) = start()?;
+    let writer = if descriptor.size < RESUMED_FROM_BYTES {
+        writer()?
+    } else {
+        // What is left of an earlier try is hashed.
+        task::blocking("go on with a blob", writer).await?
+    };
+    let written = writer.written();
+    let (growing, writer) = Growing::begun(writer.reader()?, writer, written);
     let first = {
         let _listed = arrivals.list(&descriptor.digest, growing.clone());
         begun();
@@ -90,7 +99,10 @@ pub async fn pull_blob(
     };
     let writer = match first {
         // A mirror gave something else, and what was read of it cannot be taken back: again, for nobody.
-        Err(_) if growing.is_outdated() => pull(start()?.1).await?,
+        Err(_) if growing.is_outdated() => {
+            let writer = session.store.blob_writer(Some(&descriptor.digest), Some(descriptor.size))?;
+            pull(Growing::new(writer.reader()?, writer).1).await?
+        }
         other => other?,
     };
     let writer = writer.finish().map_err(|e| failed(&e))?;

@@ -45,7 +45,13 @@ enum End {
 impl Growing {
     /// An empty file. What is written to `writer` must end up in it, in order.
     pub fn new<W: Write>(file: File, writer: W) -> (Arc<Self>, Announcing<W>) {
-        let growing = Arc::new(Self { file, state: watch::Sender::new(State::default()) });
+        Self::begun(file, writer, 0)
+    }
+
+    /// A file of which so many bytes are there.
+    pub fn begun<W: Write>(file: File, writer: W, written: u64) -> (Arc<Self>, Announcing<W>) {
+        let state = State { written, ..State::default() };
+        let growing = Arc::new(Self { file, state: watch::Sender::new(state) });
         (growing.clone(), Announcing { inner: writer, told: Told(growing) })
     }
 

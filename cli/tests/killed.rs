@@ -1,5 +1,6 @@
-//! A push of many layers that is killed, and the next one: the registry keeps the blobs that were complete, so only the
-//! rest is sent. docker-registry throws away an upload that breaks off, so what was on its way is lost.
+//! Transfers that are killed, and the next ones. Of a push of many layers, the registry keeps the blobs that were
+//! complete, so only the rest is sent; docker-registry throws away an upload that breaks off, so what was on its way is
+//! lost. Of a pull, what was received of a large blob is kept.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,15 +17,22 @@ use cooper_testkit::{Context, Registry, can_build};
 const LAYERS: u64 = 160;
 const LAYER_BYTES: u64 = 256 << 10;
 
-/// A door to a registry that counts what goes in, and shuts for good when so much did.
+/// A door to a registry that counts what goes one way, and shuts for good when so much did.
 struct Gate {
     address: SocketAddr,
     sent: Arc<AtomicU64>,
     shut: Receiver<()>,
 }
 
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    In,
+    Out,
+}
+
 impl Gate {
-    fn before(registry: &str, most: u64) -> Gate {
+    fn before(registry: &str, way: Way, most: u64) -> Gate {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let sent = Arc::new(AtomicU64::new(0));
@@ -34,32 +42,78 @@ impl Gate {
             while let Ok((client, _)) = listener.accept() {
                 let (count, tell) = (count.clone(), tell.clone());
                 let Ok(server) = TcpStream::connect(&registry) else { continue };
-                let (mut back, mut answers) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (client_too, server_too) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (counted, (mut from, mut to)) = match way {
+                    Way::In => ((client, server), (server_too, client_too)),
+                    Way::Out => ((server, client), (client_too, server_too)),
+                };
                 std::thread::spawn(move || {
-                    let _ = std::io::copy(&mut answers, &mut back);
-                    let _ = back.shutdown(Shutdown::Both);
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Both);
                 });
-                std::thread::spawn(move || pass(client, server, &count, most, &tell));
+                std::thread::spawn(move || pass(counted.0, counted.1, &count, most, &tell));
             }
         });
         Gate { address, sent, shut }
     }
 }
 
-fn pass(mut client: TcpStream, mut server: TcpStream, count: &AtomicU64, most: u64, tell: &Sender<()>) {
+fn pass(mut from: TcpStream, mut to: TcpStream, count: &AtomicU64, most: u64, tell: &Sender<()>) {
     let mut buffer = [0; 16 << 10];
-    while let Ok(n) = client.read(&mut buffer) {
-        if n == 0 || server.write_all(&buffer[..n]).is_err() {
+    while let Ok(n) = from.read(&mut buffer) {
+        if n == 0 || to.write_all(&buffer[..n]).is_err() {
             break;
         }
         if count.fetch_add(n as u64, Ordering::SeqCst) + n as u64 >= most {
             let _ = tell.send(());
-            // Nothing more goes in; the connections stay until the client ends.
-            while client.read(&mut buffer).is_ok_and(|n| n > 0) {}
+            // Nothing more goes through; the connections stay until the client ends.
+            while from.read(&mut buffer).is_ok_and(|n| n > 0) {}
             break;
         }
     }
-    let _ = server.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// What no compression makes smaller.
+fn noise(state: &mut u64, bytes: u64) -> Vec<u8> {
+    let mut content = Vec::new();
+    while (content.len() as u64) < bytes {
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        content.extend(state.to_le_bytes());
+    }
+    content
+}
+
+#[test]
+fn a_pull_that_was_killed_goes_on_where_it_was() {
+    if !can_build() {
+        return;
+    }
+    let Some(registry) = Registry::start() else { return };
+    let whole = 40 << 20;
+    let maker = Context::new("to-pull");
+    maker.write("project/noise", noise(&mut 7, whole));
+    maker.build_text("FROM scratch\nCOPY noise /\n", &["-t", &registry.image("app:1"), "--push"]);
+    let context = Context::new("killed-pull");
+    let first = Gate::before(&registry.host(), Way::Out, whole / 5 * 4);
+    let mut pull = context.command(["pull", "-q", &format!("{}/app:1", first.address)]);
+    let mut pull = pull.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    first.shut.recv().unwrap();
+    pull.kill().unwrap();
+    pull.wait().unwrap();
+
+    let second = Gate::before(&registry.host(), Way::Out, u64::MAX);
+    let name = format!("{}/app:1", second.address);
+    context.run(["pull", "-q", &name]).expect_success();
+    let fetched = second.sent.load(Ordering::SeqCst);
+    // What was on its way through sockets and buffers is lost.
+    assert!(fetched <= whole / 3 * 2, "{fetched} of {whole} bytes were fetched again");
+    let tar = context.dir().join("x.tar");
+    context.run(["export", "-q", "-o", tar.to_str().unwrap(), &name]).expect_success();
+    assert!(tar.metadata().unwrap().len() > whole);
+    assert_eq!(context.store().join("partial").read_dir().unwrap().count(), 0);
 }
 
 #[test]
@@ -72,19 +126,11 @@ fn a_push_that_was_killed_at_80_percent_costs_the_next_one_a_quarter_at_most() {
     let mut dockerfile = "FROM scratch\n".to_owned();
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     for n in 0..LAYERS {
-        // What no compression makes smaller.
-        let mut content = Vec::new();
-        while (content.len() as u64) < LAYER_BYTES {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            content.extend(state.to_le_bytes());
-        }
-        context.write(&format!("project/{n}"), content);
+        context.write(&format!("project/{n}"), noise(&mut state, LAYER_BYTES));
         writeln!(dockerfile, "COPY {n} /{n}").unwrap();
     }
     let whole = LAYERS * LAYER_BYTES;
-    let first = Gate::before(&registry.host(), whole / 5 * 4);
+    let first = Gate::before(&registry.host(), Way::In, whole / 5 * 4);
     let name = format!("{}/app:1", first.address);
     context.build_text(&dockerfile, &["-t", &name]);
     let mut push = context.command(["push", "-q", &name]);
@@ -95,7 +141,7 @@ fn a_push_that_was_killed_at_80_percent_costs_the_next_one_a_quarter_at_most() {
     assert!(first.sent.load(Ordering::SeqCst) >= whole / 5 * 4);
 
     // The same repository by another door, which stays open.
-    let second = Gate::before(&registry.host(), u64::MAX);
+    let second = Gate::before(&registry.host(), Way::In, u64::MAX);
     let again = format!("{}/app:1", second.address);
     context.run(["tag", &name, &again]).expect_success();
     let digest = context.run(["push", "-q", &again]).expect_success().stdout;

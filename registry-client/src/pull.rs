@@ -50,11 +50,12 @@ impl Client {
         let mut fallen = Fallen::new(self, target);
         for (n, endpoint) in endpoints.iter().enumerate() {
             let hasher = (!sink.hashes()).then(|| descriptor.digest.hasher());
+            let offset = sink.held_bytes();
             let ahead = Ahead::new(&self.inner.limits, descriptor.size);
             let mut pull =
-                Pull { client: self, endpoint, target, descriptor, hasher, offset: 0, ranges: true, ahead };
+                Pull { client: self, endpoint, target, descriptor, hasher, offset, ranges: true, ahead };
             let Err(error) = pull.run(sink).await else { return Ok(()) };
-            if pull.offset > 0 && n + 1 < endpoints.len() {
+            if pull.offset > sink.held_bytes() && n + 1 < endpoints.len() {
                 // The next place begins again: what a mirror gave may be what is wrong.
                 match sink.restart().await {
                     Ok(()) => {}
@@ -123,7 +124,7 @@ pub(crate) enum End {
 
 impl<'a> Pull<'a> {
     async fn run<S: BlobSink + ?Sized>(&mut self, sink: &mut S) -> Result<()> {
-        if let Some(data) = self.embedded()? {
+        if let Some(data) = self.embedded()?.filter(|_| self.offset == 0) {
             self.accept(data, sink).await?;
             return self.finish(sink).await;
         }
@@ -249,6 +250,9 @@ impl<'a> Pull<'a> {
 
     /// One request and its body.
     async fn transfer<S: BlobSink + ?Sized>(&mut self, sink: &mut S) -> Result<End> {
+        if self.offset > 0 && self.offset == self.descriptor.size {
+            return Ok(End::Complete);
+        }
         if !self.ahead.is_empty() {
             return self.in_ranges(None, sink).await;
         }

@@ -36,6 +36,11 @@ pub trait BlobSink: Send {
         false
     }
 
+    /// Bytes of the blob's beginning that it has before anything is written, and hashed; nothing after a restart.
+    fn held_bytes(&self) -> u64 {
+        0
+    }
+
     /// All bytes were written and are right; completes when they have left every buffer.
     fn finish(&mut self) -> impl Future<Output = io::Result<()>> + Send {
         std::future::ready(Ok(()))
@@ -80,6 +85,7 @@ pub struct WriteSink<W> {
     batch_bytes: usize,
     restart: Option<fn(&mut W) -> io::Result<()>>,
     digest: Option<fn(&W) -> Digest>,
+    held_bytes: u64,
 }
 
 impl<W: Write + Send + 'static> WriteSink<W> {
@@ -92,6 +98,7 @@ impl<W: Write + Send + 'static> WriteSink<W> {
             batch_bytes: 0,
             restart: None,
             digest: None,
+            held_bytes: 0,
         }
     }
 
@@ -99,6 +106,11 @@ impl<W: Write + Send + 'static> WriteSink<W> {
     /// `restart`.
     pub fn hashing(writer: W, digest: fn(&W) -> Digest, restart: fn(&mut W) -> io::Result<()>) -> Self {
         Self { digest: Some(digest), ..Self::restartable(writer, restart) }
+    }
+
+    /// The sink of a writer that has this many bytes of the blob's beginning already.
+    pub fn holding(self, held_bytes: u64) -> Self {
+        Self { held_bytes, ..self }
     }
 
     /// A sink that restarts by `restart`.
@@ -165,7 +177,7 @@ impl<W: Write + Send + 'static> BlobSink for WriteSink<W> {
     async fn restart(&mut self) -> io::Result<()> {
         self.settle().await?;
         self.batch.clear();
-        self.batch_bytes = 0;
+        (self.batch_bytes, self.held_bytes) = (0, 0);
         match (self.restart, self.writer.as_mut()) {
             (Some(restart), Some(writer)) => restart(writer),
             _ => Err(io::ErrorKind::Unsupported.into()),
@@ -180,6 +192,10 @@ impl<W: Write + Send + 'static> BlobSink for WriteSink<W> {
 
     fn hashes(&self) -> bool {
         self.digest.is_some()
+    }
+
+    fn held_bytes(&self) -> u64 {
+        if self.hashes() { self.held_bytes } else { 0 }
     }
 
     async fn finish(&mut self) -> io::Result<()> {

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cooper_oci::{Algorithm, Digest, Hasher};
@@ -13,19 +14,47 @@ use cooper_sys::fs::start_writeback;
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::partial;
 use crate::store::{Inner, Store};
 
-/// A blob on its way into the store. Dropping it without [`commit`](Self::commit) discards it.
+/// A blob on its way into the store. Dropping it without [`commit`](Self::commit) discards it, unless it was made to be
+/// gone on with.
 #[derive(Debug)]
 pub struct BlobWriter {
     store: Arc<Inner>,
-    file: tempfile::NamedTempFile,
+    draft: Draft,
     hasher: Hasher,
     expected: Option<Digest>,
     expected_size: Option<u64>,
     written: u64,
     /// Bytes whose way to the disk has begun.
     flushed: u64,
+}
+
+/// A file that is not a blob yet.
+#[derive(Debug)]
+enum Draft {
+    /// Goes with its writer.
+    Temporary(tempfile::NamedTempFile),
+    /// Stays (see `partial`).
+    Partial(File, PathBuf),
+}
+
+impl Draft {
+    fn file(&self) -> &File {
+        match self {
+            Self::Temporary(file) => file.as_file(),
+            Self::Partial(file, _) => file,
+        }
+    }
+
+    /// Gives it its name as a blob, in place of an older file, which at best has the same bytes.
+    fn persist(self, path: &Path) -> io::Result<()> {
+        match self {
+            Self::Temporary(file) => file.persist(path).map(drop).map_err(|error| error.error),
+            Self::Partial(_, from) => fs::rename(from, path),
+        }
+    }
 }
 
 /// Bytes after which those written so far are sent to the disk.
@@ -61,15 +90,35 @@ impl Store {
             .prefix("blob-")
             .tempfile_in(tmp)
             .map_err(Error::io("create a temporary file in", tmp))?;
-        Ok(BlobWriter {
+        Ok(self.draft(Draft::Temporary(file), expected, size_bytes))
+    }
+
+    /// Starts a blob, or goes on with what an earlier writer of it left, which is read for that. What this writer leaves
+    /// unfinished may be gone on with, too, if the blob has [`RESUMED_FROM_BYTES`](crate::RESUMED_FROM_BYTES).
+    pub fn resumed_blob_writer(&self, expected: &Digest, size_bytes: u64) -> Result<BlobWriter> {
+        if size_bytes < partial::RESUMED_FROM_BYTES {
+            return self.blob_writer(Some(expected), Some(size_bytes));
+        }
+        let Some((file, path)) = partial::open(self.layout(), expected)? else {
+            return self.blob_writer(Some(expected), Some(size_bytes));
+        };
+        let mut writer = self.draft(Draft::Partial(file, path.clone()), Some(expected), Some(size_bytes));
+        if !writer.take_up(expected, size_bytes).unwrap_or(false) {
+            writer.restart().map_err(Error::io("write", path))?;
+        }
+        Ok(writer)
+    }
+
+    fn draft(&self, draft: Draft, expected: Option<&Digest>, size_bytes: Option<u64>) -> BlobWriter {
+        BlobWriter {
             store: Arc::clone(self.inner()),
-            file,
+            draft,
             hasher: expected.map_or_else(|| Hasher::new(Algorithm::Sha256), Digest::hasher),
             expected: expected.cloned(),
             expected_size: size_bytes,
             written: 0,
             flushed: 0,
-        })
+        }
     }
 
     /// A file without a name, on the store's disk, for what nobody needs any more when it is closed.
@@ -133,7 +182,7 @@ impl BlobWriter {
 
     /// The file, to read at positions what was written so far.
     pub fn reader(&self) -> Result<File> {
-        self.file.as_file().try_clone().map_err(Error::io("open", self.file.path()))
+        self.draft.file().try_clone().map_err(Error::io("open", "a blob"))
     }
 
     /// The digest of the bytes written so far.
@@ -141,9 +190,25 @@ impl BlobWriter {
         self.hasher.clone().finish()
     }
 
+    /// Hashes what is there; `false` if it cannot be the beginning of the blob.
+    fn take_up(&mut self, expected: &Digest, size_bytes: u64) -> io::Result<bool> {
+        let mut file = self.draft.file();
+        let mut buffer = vec![0; 1 << 20];
+        while self.written <= size_bytes {
+            let count = file.read(&mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            self.hasher.update(&buffer[..count]);
+            self.written += count as u64;
+        }
+        self.flushed = self.written;
+        Ok(self.written < size_bytes || self.written == size_bytes && self.digest() == *expected)
+    }
+
     /// Forgets the bytes written so far.
     pub fn restart(&mut self) -> io::Result<()> {
-        let file = self.file.as_file_mut();
+        let mut file = self.draft.file();
         file.set_len(0)?;
         file.rewind()?;
         self.hasher = self.expected.as_ref().map_or_else(|| Hasher::new(Algorithm::Sha256), Digest::hasher);
@@ -167,11 +232,10 @@ impl BlobWriter {
         }
         let path = self.store.layout.blob(&found);
         self.store.hold_blob(&found)?;
-        let file = self.file.as_file();
+        let file = self.draft.file();
         file.set_permissions(fs::Permissions::from_mode(0o444)).map_err(Error::io("chmod", &path))?;
         self.store.sync_blob(file, &path)?;
-        // Replaces an older file of this name, which at best has the same bytes.
-        self.file.persist(&path).map_err(|error| Error::io("rename to", &path)(error.error))?;
+        self.draft.persist(&path).map_err(Error::io("rename to", &path))?;
         self.store.sync_blob_names(found.algorithm())?;
         Ok(found)
     }
@@ -187,12 +251,12 @@ impl Write for BlobWriter {
                 format!("more than the announced {limit} bytes"),
             ));
         }
-        let count = self.file.as_file_mut().write(bytes)?;
+        let count = self.draft.file().write(bytes)?;
         self.hasher.update(&bytes[..count]);
         self.written += count as u64;
         // So that the disk is busy from the beginning, and the sync at the end short.
         if self.written - self.flushed >= FLUSH_BYTES {
-            start_writeback(self.file.as_file(), self.flushed, self.written - self.flushed);
+            start_writeback(self.draft.file(), self.flushed, self.written - self.flushed);
             self.flushed = self.written;
         }
         Ok(count)

@@ -4,6 +4,7 @@
 //! version                       the format, one number
 //! epoch                         count of unclean stops (see `epoch`)
 //! blobs/<algorithm>/<hex>       manifests, configs, compressed layers; immutable
+//! partial/<algorithm>-<hex>     blobs that were not finished (see `partial`)
 //! snapshots/<id>/fs             an unpacked layer in overlay upper form
 //! snapshots/<id>/tree           its tree manifest (see `tree`)
 //! snapshots/<id>/meta           record: what it is, and the epoch in which it was last known good
@@ -31,9 +32,10 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Directories that every store has.
-    pub(crate) const DIRS: [&str; 12] = [
+    pub(crate) const DIRS: [&str; 13] = [
         "blobs/sha256",
         "blobs/sha512",
+        "partial",
         "snapshots",
         "roots",
         "layers",
@@ -64,6 +66,10 @@ impl Layout {
 
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
         self.blob_dir(digest.algorithm().as_str()).join(digest.hex())
+    }
+
+    pub(crate) fn partials(&self) -> PathBuf {
+        self.root.join("partial")
     }
 
     pub(crate) fn snapshots(&self) -> PathBuf {

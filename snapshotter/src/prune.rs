@@ -15,6 +15,7 @@ use cooper_oci::Digest;
 
 use crate::error::{Error, Result};
 use crate::files;
+use crate::partial;
 use crate::session::{self, open_lock};
 use crate::store::Store;
 use crate::usage::{Inventory, Item, StepItem};
@@ -47,6 +48,8 @@ pub enum ObjectKind {
     Layer,
     /// A manifest, config or compressed layer.
     Blob,
+    /// A blob that was not finished.
+    Partial,
 }
 
 /// One removed object.
@@ -259,6 +262,10 @@ impl Store {
         for (digest, bytes) in &all.blobs {
             let gone = !needed.contains(digest);
             sweeper.decide(gone, ObjectKind::Blob, digest.as_str(), *bytes, &layout.blob(digest))?;
+        }
+        for (name, bytes) in partial::idle(layout, trash.is_some())? {
+            sweeper.report.freed_bytes += bytes;
+            sweeper.report.removed.push(Pruned { kind: ObjectKind::Partial, name, bytes });
         }
         Ok(sweeper.report)
     }

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::files::{self, Durability};
 use crate::layout::Layout;
 use crate::pack::Packs;
+use crate::partial;
 use crate::session::{self, Session};
 use crate::snapshots::Located;
 use crate::stubs::StubLayers;
@@ -106,6 +107,7 @@ impl Store {
         check_version(&layout)?;
         let epoch = epoch::open(&layout, &boot_id)?;
         session::clean_dead(&layout)?;
+        partial::clean(&layout)?;
         let session = Session::start(&layout)?;
         let dir = File::open(&root).map_err(Error::io("open", &root))?;
         Ok(Self {

@@ -254,6 +254,10 @@ impl Store {
         all.steps.iter().for_each(|step| usage.steps.add(step.item.bytes));
         all.mounts.iter().for_each(|mount| usage.mounts.add(mount.bytes));
         all.contexts.iter().for_each(|context| usage.contexts.add(context.bytes));
+        for name in files::list(&layout.partials())? {
+            let unfinished = fs::metadata(layout.partials().join(name));
+            usage.temporary.add(unfinished.map_or(0, |meta| meta.blocks() * 512));
+        }
         for name in files::list(&layout.tmp())? {
             usage.temporary.add(tree_bytes(&layout.tmp().join(name))?);
         }

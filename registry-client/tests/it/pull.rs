@@ -42,6 +42,50 @@ async fn r035_a_broken_transfer_goes_on_where_it_was() {
     assert_eq!((last.direction, last.done_bytes, last.total_bytes), (Direction::Pull, 300_000, 300_000));
 }
 
+/// A writer that hashes, and that begins with what it has.
+struct Hashing(Vec<u8>);
+
+impl std::io::Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn r035_what_a_sink_holds_is_not_fetched() {
+    let blob = noise(300_000);
+    let mut wrong = blob[..100_000].to_vec();
+    wrong[5] ^= 1;
+    let from = "bytes=100000-";
+    for (held, ranges) in [
+        (blob[..100_000].to_vec(), vec![Some(from)]),
+        (blob.clone(), vec![]),
+        // All of it comes again.
+        (wrong, vec![Some(from), None]),
+    ] {
+        let fake = Fake::start(|_, _| None).await;
+        fake.content().add(&blob);
+        let bytes = held.len() as u64;
+        let sink = WriteSink::hashing(
+            Hashing(held),
+            |w| Digest::sha256_of(&w.0),
+            |w| {
+                w.0.clear();
+                Ok(())
+            },
+        );
+        let mut sink = sink.holding(bytes);
+        builder().build().pull_blob(&reference(fake.address, "x:1"), &layer(&blob), &mut sink).await.unwrap();
+        assert!(sink.into_inner().await.unwrap().0 == blob);
+        let log = fake.log();
+        assert_eq!(log.iter().map(|r| r.header("range")).collect::<Vec<_>>(), ranges);
+    }
+}
+
 #[tokio::test]
 async fn r035_servers_without_ranges_are_read_again_from_the_start() {
     let blob = noise(200_000);
