@@ -88,7 +88,14 @@ fn crane_takes_and_gives() {
         let digest = pushed(&context, &name, form);
         assert_eq!(crane(&["digest", &name]).trim(), digest);
         assert_eq!(crane(&["manifest", &name]), context.run(["manifest", &name]).expect_success().stdout);
-        crane(&["validate", "--remote", &name]);
+        // It checks layers as gzip, whatever they are.
+        if !form.contains("compression") {
+            crane(&["validate", "--remote", &name]);
+        }
+        let tar = context.dir().join("crane.tar");
+        crane(&["export", &name, tar.to_str().unwrap()]);
+        let word = Output::of(program("tar").arg("-xOf").arg(&tar).arg("word"));
+        assert_eq!(word.expect_success().stdout, "hello\n", "{form}");
         crane(&["copy", &name, &back]);
         cooper_reads(&back, &digest);
     }
