@@ -489,8 +489,8 @@ fn a_kill_at_any_moment_leaves_a_store_that_works() {
             std::thread::yield_now();
         }
         // Any moment is as good as another.
-        for _ in 0..round * 20_000 {
-            std::thread::yield_now();
+        for _ in 0..round * 500_000 {
+            std::hint::spin_loop();
         }
         child.kill().unwrap();
         child.wait().unwrap();
