@@ -37,7 +37,8 @@ def cpu(work):
 
 def here():
     """What kind of machine this is."""
-    model = [line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{len(os.sched_getaffinity(0))} × {model[0] if model else platform.machine()}"
 
 

@@ -54,7 +54,8 @@ class Layout:
         (self.place / "index.json").write_text(json.dumps({
             "schemaVersion": 2, "mediaType": TYPE + "index.v1+json",
             "manifests": [{**manifest, "annotations": {"org.opencontainers.image.ref.name": "latest"}}]}))
-        self.digest, self.all = manifest["digest"], [manifest["digest"], config["digest"], *(l["digest"] for l in self.layers)]
+        self.digest = manifest["digest"]
+        self.all = [one["digest"] for one in (manifest, config, *self.layers)]
         return self
 
 

@@ -183,7 +183,8 @@ def main():
     parser.add_argument("--guard", action="store_true", help="instead: exits with 1 if Cooper is slower than guard.json says")
     parser.add_argument("--keep", action="store_true", help="with --guard: writes what was found to guard.json")
     parser.add_argument("--tolerance", default=30, type=float, metavar="PERCENT", help="how much more --guard allows")
-    parser.add_argument("names", nargs="*", metavar="WORKLOAD", help="only these: W1 W2 ... W8b T1 ... T10; of --growth: files steps stages layer layers")
+    parser.add_argument("names", nargs="*", metavar="WORKLOAD",
+                        help="only these: W1 W2 ... W8b T1 ... T10; of --growth: files steps stages layer layers")
     options = parser.parse_args()
     if not options.cooper.exists():
         sys.exit(f"{options.cooper} does not exist: build it as README.md says, or name it with --cooper")
