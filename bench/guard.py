@@ -10,6 +10,7 @@ import platform
 import resource
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import machine
@@ -55,6 +56,8 @@ class Case:
         (self.context / "Dockerfile").write_text(f"FROM {bench.base.name}\n{self.dockerfile}")
         if self.files:
             self.files(self.context)
+            # What was written moments ago is read again by each build; this is about files that are known.
+            time.sleep(3)
         bench.cooper.build(self.context)
 
     def once(self, bench, round_):
