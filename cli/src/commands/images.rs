@@ -116,7 +116,7 @@ pub async fn push(args: &PushArgs, session: Session) -> Result<(), Failure> {
     let digest = watched(args.quiet, async |events| {
         let watch = Watch::new(events.clone(), format!("push {}", args.name));
         session.watched_by(&watch);
-        let done = session.push(&args.name, events).await;
+        let done = Box::pin(session.push(&args.name, events)).await;
         watch.end(&done.as_ref().map_err(|f| f.message.as_str()));
         done
     })
