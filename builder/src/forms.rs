@@ -1,9 +1,9 @@
 //! Compressed forms of layers: made once in a session, sent while they are made.
 //!
 //! The bytes of a form go into a file without a name and, where a registry waits for them, out to it meanwhile. The store
-//! does not keep them, unless an image of the store consists of them: it remembers their digest and size, and whoever
-//! needs the bytes another day makes the same ones again. A form can be begun before its output is, while later steps
-//! run; it then takes only time that nobody else wants.
+//! does not keep them, unless an image of the store consists of them or a layer has nothing else (`ops/layer`): it
+//! remembers their digest and size, and whoever needs the bytes another day makes the same ones again. A form can be begun
+//! before its output is, while later steps run; it then takes only time that nobody else wants.
 
 use std::collections::HashMap;
 use std::fs::File;

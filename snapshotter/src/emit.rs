@@ -80,6 +80,9 @@ pub(crate) fn emit_dir<W: Write + Send>(
             }
         })
     })?;
+    if let Some(spliced) = spliced {
+        spliced.check_met()?;
+    }
     let hashing = layer.tar.finish().map_err(write_error(b""))?;
     let (mut sink, diff_id, size_bytes) = hashing.finish();
     sink.flush().map_err(write_error(b""))?;

@@ -3,6 +3,7 @@
 //! They are treated as if they had been copied into the mounted tree: what equals the layers below is left out, and
 //! directories that only lead there are, too.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -38,6 +39,8 @@ pub(crate) struct Spliced<'s> {
     /// The directory as the layers below have it.
     seen: Option<TreeEntry>,
     below: &'s Merged,
+    /// The directory was met.
+    met: Cell<bool>,
 }
 
 impl<'s> Spliced<'s> {
@@ -48,15 +51,21 @@ impl<'s> Spliced<'s> {
         }
         let (dir, name) = enter(below, at)?;
         let seen = seen(dir.as_ref().unwrap_or(below), name, at)?;
-        Ok(Self { splice, seen, below })
+        Ok(Self { splice, seen, below, met: Cell::new(false) })
     }
 
     pub(crate) fn is_at(&self, entry: &TreeEntry) -> bool {
         entry.path == self.splice.at()
     }
 
+    /// An error if the directory was never met: a layer without its files must not come to be.
+    pub(crate) fn check_met(&self) -> Result<()> {
+        if self.met.get() { Ok(()) } else { Err(Error::NotSpliced) }
+    }
+
     /// Hands on the directory and everything in it.
     pub(crate) fn emit<C: Send>(&self, top: TreeEntry, pipe: &mut Pipe<'_, '_, C>) -> Result<()> {
+        self.met.set(true);
         let (dir, name) = enter(self.below, &top.path)?;
         let inside = dir.as_ref().unwrap_or(self.below).enter(name)?;
         let depth = components(&top.path);

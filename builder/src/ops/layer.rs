@@ -51,6 +51,7 @@ pub(crate) fn stream(
     active: Active,
     files: Streamed<'_>,
 ) -> Result<Option<LayerInfo>, BuildError> {
+    let Ok(_slot) = Arc::clone(&build.session.compress_slots).try_acquire_owned() else { return Ok(None) };
     let mut making = begin(build, form, true, None)?;
     match build.session.store.stream(active, &files, making.writer()) {
         Ok(info) => finish(build, form, making, info).map(Some),
