@@ -157,7 +157,7 @@ fn media_type(format: &LayerFormat) -> &'static str {
 /// What distinguishes compressed forms of one layer: their bytes depend on the level and on our coder.
 fn form_name(format: &LayerFormat) -> String {
     let level = format.level.map_or_else(|| "default".to_string(), |l| l.to_string());
-    format!("{};level={level};coder=5", media_type(format))
+    format!("{};level={level};coder=6", media_type(format))
 }
 
 /// The descriptor, if nothing has to be made for it.

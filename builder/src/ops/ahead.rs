@@ -172,10 +172,32 @@ impl Worker {
     fn compress(&self, file: &File) -> std::io::Result<()> {
         let mut block = vec![0; Prepared::BLOCK];
         let mut at = 0;
-        while !self.ended.is_told() && file.read_exact_at(&mut block, at).is_ok() {
-            self.prepared.prepare(&block)?;
-            at += block.len() as u64;
+        while !self.ended.is_told() {
+            let count = fill(file, &mut block, at)?;
+            let padded = Prepared::padded(count);
+            block[count..padded].fill(0);
+            if count > 0 {
+                self.prepared.prepare(&block[..padded])?;
+            }
+            if count < block.len() {
+                break;
+            }
+            at += count as u64;
         }
         Ok(())
     }
+}
+
+/// Reads until the block is full or the file ends, and says how much there was.
+fn fill(file: &File, block: &mut [u8], at: u64) -> std::io::Result<usize> {
+    let mut count = 0;
+    while count < block.len() {
+        match file.read_at(&mut block[count..], at + count as u64) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(count)
 }

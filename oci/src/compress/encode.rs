@@ -85,7 +85,7 @@ pub fn compressor_id(compression: Compression, level: Option<i32>) -> String {
     match compression {
         Compression::None => "none".to_owned(),
         Compression::Gzip => {
-            format!("gzip/libdeflate-1.26/{}/1MiB/noise/files", level.unwrap_or(DEFAULT_GZIP_LEVEL))
+            format!("gzip/libdeflate-1.26/{}/1MiB/noise/files-256KiB", level.unwrap_or(DEFAULT_GZIP_LEVEL))
         }
         Compression::Zstd => format!("zstd/{}/{}/4MiB", zstd_version(), level.unwrap_or(DEFAULT_ZSTD_LEVEL)),
     }

@@ -1,17 +1,22 @@
-//! Following a tar stream to know where large files begin.
+//! Following a tar stream to know where large files begin and end.
 //!
-//! Blocks of compression begin anew there, so that those of a file do not depend on what stands before it. Reads the
+//! Blocks of compression begin anew there, so that those of a file do not depend on what stands beside it. Reads the
 //! headers only (POSIX.1-2017, pax: ustar); what is no tar stream, or no longer, is not cut.
 
-/// Files from this size on begin a block of their own.
-pub(super) const LARGE: u64 = 1 << 20;
+/// Files from this size on have blocks of their own, which makes layers a little smaller: what follows them is
+/// seldom like them.
+pub(super) const LARGE: u64 = 128 << 10;
+/// Content is followed by zeros up to a multiple of so many bytes.
+pub(super) const PADDED_TO: usize = HEADER;
 const HEADER: usize = 512;
 
 /// Where in the stream it is.
 pub(super) struct Follower {
     state: State,
-    /// The content of a large file begins here.
+    /// The content of a large file begins or ends here.
     at_cut: bool,
+    /// In the content of a large file.
+    in_large: bool,
 }
 
 enum State {
@@ -25,7 +30,7 @@ enum State {
 
 impl Follower {
     pub(super) fn new() -> Self {
-        Self { state: State::Header(Vec::with_capacity(HEADER)), at_cut: false }
+        Self { state: State::Header(Vec::with_capacity(HEADER)), at_cut: false, in_large: false }
     }
 
     /// Goes on by some of `bytes`, and says by how many: never past a cut.
@@ -37,6 +42,7 @@ impl Follower {
                 let count = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
                 *left -= count as u64;
                 if *left == 0 {
+                    self.at_cut = std::mem::take(&mut self.in_large);
                     self.state = State::Header(Vec::with_capacity(HEADER));
                 }
                 count
@@ -46,7 +52,7 @@ impl Follower {
                 seen.extend_from_slice(&bytes[..count]);
                 if seen.len() == HEADER {
                     let (state, large) = next(std::mem::take(seen));
-                    (self.state, self.at_cut) = (state, large);
+                    (self.state, self.at_cut, self.in_large) = (state, large, large);
                 }
                 count
             }
@@ -56,6 +62,11 @@ impl Follower {
     /// Whether a block should begin with the next byte.
     pub(super) fn is_at_cut(&self) -> bool {
         self.at_cut
+    }
+
+    /// Whether the next byte belongs to the content of a large file.
+    pub(super) fn is_in_large(&self) -> bool {
+        self.in_large
     }
 }
 

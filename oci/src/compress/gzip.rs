@@ -1,9 +1,8 @@
 //! Parallel gzip whose bytes do not depend on the number of threads.
 //!
-//! Data is cut into blocks of 1 MiB, anew where the content of a large file begins in a tar stream, and where they hold
-//! noise, into smaller pieces. Each becomes a gzip member of its own
-//! (RFC 1952, section 2.2: a file is a series of members), because libdeflate, which is twice as fast as zlib at the same
-//! size, makes whole streams only. A member's header has the extra field `Cp` with the length of the member in bytes (four bytes, little-endian), so that
+//! Data is cut into blocks of 1 MiB, and the content of a large file in a tar stream into blocks of 256 KiB of its own; both,
+//! where they hold noise, into smaller pieces. Each becomes a gzip member (RFC 1952, section 2.2: a file is a series of
+//! members), because libdeflate, which is twice as fast as zlib at the same size, makes whole streams only. A member's header has the extra field `Cp` with the length of the member in bytes (four bytes, little-endian), so that
 //! members can be found without inflating those before; [`super::parallel`] reads them.
 
 use std::io::{self, Write};
@@ -18,6 +17,9 @@ use super::pool::Pool;
 
 /// Bytes of data in one member at most.
 pub(super) const BLOCK: usize = 1 << 20;
+/// The same in the content of a large file. So small that a change in it leaves most blocks as they were, and so large
+/// that blobs grow by a third of a percent only.
+pub(super) const LARGE_BLOCK: usize = 256 << 10;
 /// Deflate, an extra field, no time, no hints, unknown system; an extra field of eight bytes; `Cp` with four bytes.
 pub(super) const HEADER: [u8; 16] = [0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 0xff, 8, 0, b'C', b'p', 4, 0];
 /// Bytes before the deflate stream: the header and the member's length.
@@ -109,10 +111,12 @@ impl<W: Write> GzipWriter<W> {
 
 impl<W: Write> Write for GzipWriter<W> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        let room = buf.len().min(BLOCK - self.block.len());
+        // Whatever stood before the content of a large file is in a block that has ended.
+        let most = if self.tar.is_in_large() { LARGE_BLOCK } else { BLOCK };
+        let room = buf.len().min(most - self.block.len());
         let taken = self.tar.advance(&buf[..room]);
         self.block.extend_from_slice(&buf[..taken]);
-        if self.block.len() == BLOCK || self.tar.is_at_cut() {
+        if self.block.len() == most || self.tar.is_at_cut() {
             self.end_block()?;
         }
         Ok(taken)

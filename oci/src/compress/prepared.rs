@@ -9,16 +9,15 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
-use sha2::{Digest, Sha256};
-
 use super::encode::DEFAULT_GZIP_LEVEL;
-use super::follow::LARGE;
-use super::gzip::{BLOCK, Deflater};
+use super::follow::{LARGE, PADDED_TO};
+use super::gzip::{Deflater, LARGE_BLOCK};
 
 /// Blocks of large files for one gzip stream.
 pub struct Prepared {
     file: File,
-    level: u32,
+    /// Of whoever prepares.
+    deflater: Mutex<Deflater>,
     members: Mutex<Members>,
 }
 
@@ -30,24 +29,29 @@ struct Members {
 }
 
 impl Prepared {
-    /// Bytes of data in a block. The last, shorter one of a file is never asked for.
-    pub const BLOCK: usize = BLOCK;
+    /// Bytes of data in a block. The last one of a file is shorter, and followed by zeros: see [`padded`](Self::padded).
+    pub const BLOCK: usize = LARGE_BLOCK;
     /// Blocks of smaller files are never asked for.
     pub const SMALLEST_FILE: u64 = LARGE;
 
     /// Will keep compressed bytes in an empty file, for a gzip stream of this level.
     pub fn new(file: File, level: Option<i32>) -> Self {
         let level = level.unwrap_or(DEFAULT_GZIP_LEVEL).unsigned_abs().min(9);
-        Self { file, level, members: Mutex::default() }
+        Self { file, deflater: Mutex::new(Deflater::new(level)), members: Mutex::default() }
+    }
+
+    /// The length of a block with so many bytes of a file.
+    pub fn padded(length: usize) -> usize {
+        length.next_multiple_of(PADDED_TO)
     }
 
     /// Compresses a block, one of those that a large file has at multiples of their size.
     pub fn prepare(&self, block: &[u8]) -> io::Result<()> {
-        let key = Sha256::digest(block).into();
+        let key = key(block);
         if self.members().known.contains_key(&key) {
             return Ok(());
         }
-        let bytes = Deflater::new(self.level).members(block)?;
+        let bytes = self.deflater.lock().unwrap_or_else(PoisonError::into_inner).members(block)?;
         let mut members = self.members();
         let place = members.end;
         members.end += bytes.len() as u64;
@@ -59,11 +63,10 @@ impl Prepared {
 
     /// The members of a block, if they are there.
     pub(super) fn find(&self, block: &[u8]) -> Option<Vec<u8>> {
-        if block.len() != BLOCK || self.members().known.is_empty() {
+        if block.len() > LARGE_BLOCK || self.members().known.is_empty() {
             return None;
         }
-        let key: [u8; 32] = Sha256::digest(block).into();
-        let (place, length) = self.members().known.get(&key).copied()?;
+        let (place, length) = self.members().known.get(&key(block)).copied()?;
         let mut bytes = vec![0; length];
         // What cannot be read is compressed again.
         self.file.read_exact_at(&mut bytes, place).ok()?;
@@ -75,8 +78,12 @@ impl Prepared {
     }
 }
 
+fn key(block: &[u8]) -> [u8; 32] {
+    *blake3::hash(block).as_bytes()
+}
+
 impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Prepared").field("level", &self.level).finish_non_exhaustive()
+        f.debug_struct("Prepared").finish_non_exhaustive()
     }
 }
