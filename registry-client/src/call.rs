@@ -294,6 +294,9 @@ impl Inner {
     /// Turns an answer that was not hoped for into an error.
     pub(crate) async fn refuse(&self, target: &Target, reply: Reply) -> Error {
         let status = reply.response.status().as_u16();
+        if let Some(proxy) = self.transport.pool.proxy(reply.response.url()).filter(|_| status == 407) {
+            return Error::Proxy { target: target.boxed(), what: proxy.wants_credentials() };
+        }
         let retry_after = retry_after(reply.response.headers());
         let answer = Box::new(self.answer(target, reply).await);
         let target = target.boxed();

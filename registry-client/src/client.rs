@@ -17,8 +17,9 @@ use crate::auth::{Authenticator, Credential, Credentials, Scopes};
 use crate::call::{Call, Inner};
 use crate::cancel::Cancel;
 use crate::circuit::Circuits;
+use crate::endpoint::base_url;
 use crate::error::{Error, Result, Target};
-use crate::hosts::Hosts;
+use crate::hosts::{Hosts, Trust};
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::notice::{NoticeObserver, Notices};
@@ -131,8 +132,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Takes any certificate of a registry (`host[:port]`). It holds for nothing else: not for its token
-    /// service, nor for what it redirects to.
+    /// Takes any certificate of a host (`host[:port]`). It holds for nothing else: a token service, a mirror and what
+    /// a registry redirects to need exceptions of their own.
     pub fn skip_verify(mut self, registry: impl Into<String>) -> Self {
         self.unverified.push(registry.into());
         self
@@ -192,8 +193,13 @@ impl ClientBuilder {
 
     /// The client. Opens no connection yet.
     pub fn build(self) -> Client {
+        let transport = Transport::new(self.user_agent, self.roots, self.limits.clone(), self.network);
+        for url in self.unverified.iter().filter_map(|host| base_url(host, false)) {
+            let trust = Trust { skip_verify: true, ..Trust::default() };
+            transport.pool.adopt(&url.origin().ascii_serialization(), &trust, None);
+        }
         let inner = Inner {
-            transport: Transport::new(self.user_agent, self.roots, self.limits.clone(), self.network),
+            transport,
             authenticator: Authenticator::new(self.credentials, self.trusted_services, self.allow_plaintext),
             ahead: Arc::new(Semaphore::new(self.limits.ranges.saturating_sub(1))),
             limits: self.limits,

@@ -257,6 +257,24 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// A server that cannot prove to be the one that was asked for.
+    #[error("{target}: the certificate of {host} {what}")]
+    Certificate {
+        /// What was asked for.
+        target: Box<Target>,
+        /// Whose certificate it is, as `host:port`.
+        host: String,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The proxy that the environment gives refuses, or cannot be used.
+    #[error("{target}: {what}")]
+    Proxy {
+        /// What was asked for.
+        target: Box<Target>,
+        /// Which proxy it is, and what is wrong.
+        what: String,
+    },
     /// An answer that the specification does not allow.
     #[error("{target}: {what}")]
     Protocol {
@@ -340,7 +358,7 @@ impl Error {
             Self::Denied { .. } => ErrorKind::Denied,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::RateLimited { .. } => ErrorKind::RateLimited,
-            Self::Network { .. } => ErrorKind::Network,
+            Self::Network { .. } | Self::Certificate { .. } | Self::Proxy { .. } => ErrorKind::Network,
             Self::Status { answer, .. } if answer.status >= 500 || answer.status == 408 => ErrorKind::Network,
             Self::Status { answer, .. } if answer.status == 413 => ErrorKind::TooLarge,
             Self::Status { .. } | Self::Protocol { .. } => ErrorKind::Protocol,

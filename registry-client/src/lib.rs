@@ -49,6 +49,8 @@ mod auth;
 mod blocking;
 mod call;
 mod cancel;
+mod causes;
+mod certificate;
 mod circuit;
 mod client;
 mod copy;

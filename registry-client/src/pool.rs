@@ -1,7 +1,7 @@
 //! The HTTP clients of one registry client: which certificates, proxies and addresses each connection has.
 //!
 //! TLS is rustls with ring and the system's roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured); proxies come from
-//! the environment, but never for loopback addresses. Requests that only an answer led to have clients of their own, so
+//! the environment (`proxy`). Requests that only an answer led to have clients of their own, so
 //! that no connection which the user's word opened serves them. Locks: short std mutexes round maps.
 
 use std::collections::HashMap;
@@ -12,10 +12,9 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 use url::Url;
 
-use crate::auth::is_loopback;
 use crate::error::{Error, Result, Target};
 use crate::hosts::Trust;
-use crate::proxy::{self, Exceptions};
+use crate::proxy::{Proxies, Proxy};
 use crate::reach::{NetworkPolicy, Range, Ranges, Refused};
 use crate::resolve::Resolver;
 
@@ -37,9 +36,7 @@ pub(crate) struct Pool {
     roots: Vec<Certificate>,
     connect_timeout: Duration,
     pub(crate) policy: NetworkPolicy,
-    exceptions: Exceptions,
-    /// Names of the proxies.
-    proxies: Arc<[String]>,
+    proxies: Proxies,
     /// Of most origins; the second is without proxy, for this machine.
     usual: [Group; 2],
     /// Of origins with settings of their own.
@@ -78,7 +75,7 @@ enum Kind {
 impl Own {
     fn apply(&self, kind: Kind, mut builder: ClientBuilder) -> std::result::Result<ClientBuilder, String> {
         if let Some(socket) = &self.socket {
-            builder = builder.unix_socket(socket.as_path()).no_proxy();
+            builder = builder.unix_socket(socket.as_path());
         }
         if kind == Kind::Plain {
             return Ok(builder);
@@ -124,8 +121,7 @@ impl Pool {
             roots,
             connect_timeout,
             policy,
-            exceptions: Exceptions::from_environment(),
-            proxies: proxy::names_from_environment().into(),
+            proxies: Proxies::from_environment(),
             usual: Default::default(),
             own: Mutex::default(),
         }
@@ -147,10 +143,6 @@ impl Pool {
         map.get(&url.origin().ascii_serialization()).cloned()
     }
 
-    fn is_direct(&self, url: &Url) -> bool {
-        url.host().is_some_and(|h| is_loopback(&h)) || self.exceptions.holds(url)
-    }
-
     /// The range of addresses that a host is known to be in without being asked.
     pub(crate) fn range(&self, url: &Url) -> Option<Range> {
         if self.own(url).is_some_and(|own| own.socket.is_some()) {
@@ -159,9 +151,9 @@ impl Pool {
         url.host().and_then(|host| Range::of_host(&host))
     }
 
-    /// Whether the other end of a connection may be a proxy.
-    pub(crate) fn may_be_proxied(&self, url: &Url) -> bool {
-        !self.proxies.is_empty() && !self.is_direct(url)
+    /// The proxy by which an address is reached.
+    pub(crate) fn proxy(&self, url: &Url) -> Option<&Proxy> {
+        self.proxies.of(url).and_then(Result::ok)
     }
 
     /// The client for an address; with a reach it connects nowhere else.
@@ -179,7 +171,14 @@ impl Pool {
             let host = url.host_str().unwrap_or_default().to_owned();
             return Err(Error::protocol(target, Refused { host, address: None, range }.to_string()));
         }
-        let direct = self.is_direct(url);
+        let socket = own.as_ref().is_some_and(|own| own.socket.is_some());
+        let proxy = match self.proxies.of(url).filter(|_| !socket) {
+            Some(Ok(proxy)) => Some(proxy),
+            Some(Err(what)) => {
+                return Err(Error::Proxy { target: target.boxed(), what: what.to_owned() });
+            }
+            None => None,
+        };
         let kind = match (url.scheme(), lane) {
             ("https", Lane::Api) => Kind::TlsApi,
             ("https", Lane::Bulk) => Kind::TlsBulk,
@@ -188,7 +187,7 @@ impl Pool {
         let [by_proxy, without] = &self.usual;
         let group = match &own {
             Some(own) => &own.group,
-            None if direct => without,
+            None if proxy.is_none() => without,
             None => by_proxy,
         };
         let clients = group.clients(reach);
@@ -198,7 +197,7 @@ impl Pool {
             Kind::TlsBulk => bulk,
             Kind::Plain => plain,
         };
-        slot.get_or_init(|| self.build(kind, direct, reach, own.as_deref())).clone().map_err(|cause| {
+        slot.get_or_init(|| self.build(kind, proxy, reach, own.as_deref())).clone().map_err(|cause| {
             Error::Network {
                 target: target.boxed(),
                 what: format!("cannot set up the connection: {cause}"),
@@ -210,13 +209,13 @@ impl Pool {
     fn build(
         &self,
         kind: Kind,
-        direct: bool,
+        proxy: Option<&Proxy>,
         reach: Option<Ranges>,
         own: Option<&Own>,
     ) -> std::result::Result<Client, String> {
         // Fails if a provider is installed already, which then serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let exempt = if direct { Arc::default() } else { self.proxies.clone() };
+        let exempt = proxy.and_then(|proxy| proxy.url.host_str()).map(str::to_owned);
         let mut builder = Client::builder()
             .user_agent(&self.user_agent)
             .redirect(reqwest::redirect::Policy::none())
@@ -231,15 +230,19 @@ impl Pool {
             Kind::TlsBulk => builder.tls_certs_merge(self.roots.iter().cloned()).http1_only(),
             Kind::Plain => builder.tls_certs_only([]).http1_only(),
         };
-        if direct {
-            builder = builder.no_proxy();
-        }
+        let cause = |e: &reqwest::Error| {
+            let cause = std::error::Error::source(e).map(ToString::to_string);
+            cause.unwrap_or_else(|| e.to_string())
+        };
+        builder = match proxy {
+            Some(proxy) => {
+                builder.proxy(reqwest::Proxy::all(proxy.url.clone()).map_err(|e| cause(&e.without_url()))?)
+            }
+            None => builder.no_proxy(),
+        };
         if let Some(own) = own {
             builder = own.apply(kind, builder)?;
         }
-        builder.build().map_err(|e| {
-            let cause = std::error::Error::source(&e).map(ToString::to_string);
-            cause.unwrap_or_else(|| e.to_string())
-        })
+        builder.build().map_err(|e| cause(&e))
     }
 }

@@ -245,7 +245,7 @@ impl<'a> Pull<'a> {
         // A signed link may have expired between redirect and use; the registry gives a new one.
         let expired = reply.foreign && reply.response.status() == StatusCode::FORBIDDEN;
         let error = self.client.inner.refuse(self.target, reply).await;
-        if expired { Ok(End::Broken(SendError::Stalled(error))) } else { Err(error) }
+        if expired { Ok(End::Broken(SendError::passing(error))) } else { Err(error) }
     }
 
     /// One request and its body.
@@ -294,7 +294,7 @@ impl<'a> Pull<'a> {
     pub(crate) fn without_ranges(&mut self, what: &str) -> End {
         self.ranges = false;
         self.ahead.clear();
-        End::Broken(SendError::Stalled(Error::protocol(self.target, what)))
+        End::Broken(SendError::passing(Error::protocol(self.target, what)))
     }
 
     async fn receive<S: BlobSink + ?Sized>(
@@ -320,7 +320,7 @@ impl<'a> Pull<'a> {
                 // A connection that ends early without an error is a break like any other.
                 Ok(None) => {
                     let error = Error::stalled(self.target, "the transfer broke off");
-                    return Ok(End::Broken(SendError::Stalled(error)));
+                    return Ok(End::Broken(SendError::passing(error)));
                 }
                 Err(error) => return Ok(End::Broken(error)),
             };
@@ -329,7 +329,7 @@ impl<'a> Pull<'a> {
             if window.elapsed() >= limits.idle_timeout {
                 if window_bytes < limits.slowest_bytes {
                     let error = Error::stalled(self.target, "the transfer is too slow");
-                    return Ok(End::Broken(SendError::Stalled(error)));
+                    return Ok(End::Broken(SendError::passing(error)));
                 }
                 (window, window_bytes) = (Instant::now(), 0);
             }

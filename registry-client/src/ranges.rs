@@ -106,7 +106,7 @@ impl<'a> Pull<'a> {
             if window.elapsed() >= limits.idle_timeout {
                 if window_bytes < limits.slowest_bytes {
                     let error = Error::stalled(self.target, "the transfer is too slow");
-                    return Ok(End::Broken(SendError::Stalled(error)));
+                    return Ok(End::Broken(SendError::passing(error)));
                 }
                 (window, window_bytes) = (Instant::now(), 0);
             }
@@ -149,7 +149,7 @@ impl<'a> Pull<'a> {
                 segment.busy = false;
                 return Ok(None);
             }
-            Ok(None) => SendError::Stalled(Error::stalled(target, "the transfer broke off")),
+            Ok(None) => SendError::passing(Error::stalled(target, "the transfer broke off")),
             Err(error) => error,
         };
         (segment.busy, segment.open) = (false, false);

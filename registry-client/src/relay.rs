@@ -187,7 +187,7 @@ impl Reading {
                 }
                 // A signed link may have expired between redirect and use; the registry gives a new one.
                 StatusCode::FORBIDDEN if reply.foreign => {
-                    let error = SendError::Stalled(inner.refuse(&self.target, reply).await);
+                    let error = SendError::passing(inner.refuse(&self.target, reply).await);
                     if !attempts.again(&Failure::default()).await {
                         return Err(error.into());
                     }

@@ -6,7 +6,7 @@
 //! given in their IPv6 form, as a family of their own.
 
 use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
@@ -16,14 +16,14 @@ use crate::reach::{Range, Ranges, Refused};
 pub(crate) struct Resolver {
     /// `None`: any.
     pub(crate) allowed: Option<Ranges>,
-    /// Names of proxies, which may be anywhere.
-    pub(crate) exempt: Arc<[String]>,
+    /// The name of the proxy, which may be anywhere.
+    pub(crate) exempt: Option<String>,
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let host = name.as_str().to_owned();
-        let named = self.exempt.iter().any(|proxy| proxy.eq_ignore_ascii_case(&host));
+        let named = self.exempt.as_ref().is_some_and(|proxy| proxy.eq_ignore_ascii_case(&host));
         let allowed = self.allowed.filter(|_| !named);
         Box::pin(async move {
             let mut found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();

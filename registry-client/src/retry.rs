@@ -6,7 +6,6 @@
 //! compared with the `Date` of the same answer.
 
 use std::collections::HashMap;
-use std::error::Error as _;
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
@@ -169,22 +168,10 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Whether a transport error may pass; certificates and bad requests do not get better.
+    /// Whether a transport error may pass; bad requests do not get better.
     pub(crate) fn of_error(error: &reqwest::Error) -> Option<Self> {
         if error.is_builder() || error.is_redirect() {
             return None;
-        }
-        let mut cause = error.source();
-        while let Some(inner) = cause {
-            if matches!(inner.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
-                return None;
-            }
-            // What an io::Error wraps is not its source but the error itself.
-            let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-            cause = match wrapped {
-                Some(wrapped) => Some(wrapped),
-                None => inner.source(),
-            };
         }
         Some(Self { connecting: error.is_connect(), retry_after: None })
     }

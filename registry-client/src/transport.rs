@@ -17,12 +17,16 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Method, Response};
 use url::{Origin, Url};
 
+use crate::causes::causes;
+use crate::certificate;
 use crate::error::{Error, Result, Target};
 use crate::limits::Limits;
 pub(crate) use crate::pool::Lane;
 use crate::pool::Pool;
+use crate::proxy::{Proxy, Refusal};
 use crate::reach::{NetworkPolicy, Range, Ranges, Refused};
 use crate::redirect;
+use crate::retry::Failure;
 
 const MAX_REDIRECTS: usize = 10;
 
@@ -106,7 +110,7 @@ impl Transport {
 
     /// Notes where an answer came from.
     fn met(&self, url: &Url, response: &Response) {
-        if self.pool.may_be_proxied(url) {
+        if self.pool.proxy(url).is_some() {
             return;
         }
         if let Some(peer) = response.remote_addr() {
@@ -147,7 +151,7 @@ impl Transport {
             if let Some(body) = body.take() {
                 request = request.body(body);
             }
-            let response = self.in_time(target, request, sent).await?;
+            let response = self.in_time(target, &url, request, sent).await?;
             if named {
                 self.met(&url, &response);
             }
@@ -173,10 +177,14 @@ impl Transport {
     async fn in_time(
         &self,
         target: &Target,
+        url: &Url,
         request: reqwest::RequestBuilder,
         sent: Option<&Sent>,
     ) -> Result<Response, SendError> {
-        let work = async { request.send().await.map_err(|e| SendError::http(target, e)) };
+        let work = async {
+            let answer = request.send().await;
+            answer.map_err(|e| SendError::http(target, e, self.pool.proxy(url)))
+        };
         tokio::pin!(work);
         let Some(sent) = sent else {
             return match tokio::time::timeout(self.limits.answer_timeout, work).await {
@@ -210,7 +218,7 @@ impl Transport {
         response: &mut Response,
     ) -> Result<Option<Bytes>, SendError> {
         match tokio::time::timeout(self.limits.idle_timeout, response.chunk()).await {
-            Ok(result) => result.map_err(|e| SendError::Http(target.boxed(), e)),
+            Ok(result) => result.map_err(|e| SendError::http(target, e, None)),
             Err(_) => Err(SendError::stalled(target, "transfer stalled")),
         }
     }
@@ -263,35 +271,63 @@ impl Transport {
 
 /// A request that got no usable answer.
 pub(crate) enum SendError {
-    /// The connection failed.
-    Http(Box<Target>, reqwest::Error),
-    /// Nothing moved for too long.
-    Stalled(Error),
+    /// Another try may help.
+    Passing(Failure, Error),
     /// Trying again cannot help.
     Final(Error),
 }
 
 impl SendError {
-    fn http(target: &Target, error: reqwest::Error) -> Self {
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            if let Some(refused) = inner.downcast_ref::<Refused>() {
-                return Self::Final(Error::protocol(target, refused.to_string()));
-            }
-            cause = inner.source();
+    /// A failure of the HTTP library; `proxy` is the one by which the request went.
+    fn http(target: &Target, error: reqwest::Error, proxy: Option<&Proxy>) -> Self {
+        if let Some(refused) = causes(&error).find_map(|cause| cause.downcast_ref::<Refused>()) {
+            return Self::Final(Error::protocol(target, refused.to_string()));
         }
-        Self::Http(target.boxed(), error)
+        if let Some(trouble) = certificate::trouble(&error) {
+            let (host, what) = (certificate::owner(error.url()), certificate::words(trouble));
+            return Self::Final(Error::Certificate { target: target.boxed(), host, what });
+        }
+        match proxy.and_then(|proxy| proxy.refusal(&error)) {
+            Some(Refusal::Credentials(what)) => {
+                return Self::Final(Error::Proxy { target: target.boxed(), what });
+            }
+            Some(Refusal::Connection(what)) => {
+                let failure = Failure { connecting: true, retry_after: None };
+                return Self::Passing(failure, Error::Proxy { target: target.boxed(), what });
+            }
+            None => {}
+        }
+        let failure = Failure::of_error(&error);
+        let what = if error.is_connect() {
+            match proxy {
+                Some(proxy) => format!("cannot connect by {proxy}"),
+                None => "cannot connect".to_owned(),
+            }
+        } else if error.is_body() || error.is_decode() {
+            "the transfer broke off".to_owned()
+        } else {
+            "the request failed".to_owned()
+        };
+        let error = Error::http(target, what, error);
+        match failure {
+            Some(failure) => Self::Passing(failure, error),
+            None => Self::Final(error),
+        }
+    }
+
+    /// A failure of which nothing more is known.
+    pub(crate) fn passing(error: Error) -> Self {
+        Self::Passing(Failure::default(), error)
     }
 
     fn stalled(target: &Target, what: &str) -> Self {
-        Self::Stalled(Error::stalled(target, what))
+        Self::Passing(Failure::default(), Error::stalled(target, what))
     }
 
     /// How to look at it when deciding on another try; `None` if there must be none.
-    pub(crate) fn failure(&self) -> Option<crate::retry::Failure> {
+    pub(crate) fn failure(&self) -> Option<Failure> {
         match self {
-            Self::Http(_, error) => crate::retry::Failure::of_error(error),
-            Self::Stalled(_) => Some(crate::retry::Failure::default()),
+            Self::Passing(failure, _) => Some(*failure),
             Self::Final(_) => None,
         }
     }
@@ -306,17 +342,7 @@ impl From<Error> for SendError {
 impl From<SendError> for Error {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Http(target, error) => {
-                let what = if error.is_connect() {
-                    "cannot connect"
-                } else if error.is_body() || error.is_decode() {
-                    "the transfer broke off"
-                } else {
-                    "the request failed"
-                };
-                Error::http(&target, what, error)
-            }
-            SendError::Stalled(error) | SendError::Final(error) => error,
+            SendError::Passing(_, error) | SendError::Final(error) => error,
         }
     }
 }

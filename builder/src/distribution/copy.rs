@@ -16,7 +16,9 @@ impl Images {
         options: &CopyOptions,
     ) -> Result<Copied, BuildError> {
         match (from, to) {
-            (ImageName::Registry(from), ImageName::Registry(to)) => self.relay(from, to, options).await,
+            (ImageName::Registry(from), ImageName::Registry(to)) => {
+                Box::pin(self.relay(from, to, options)).await
+            }
             _ => Box::pin(self.convey(from, to, options)).await,
         }
     }

@@ -109,7 +109,7 @@ impl Images {
                     let at = |name: &Reference| {
                         Reference { tag: None, ..name.clone() }.with_digest(entry.digest.clone())
                     };
-                    self.relay(&at(source), &at(name), &CopyOptions::default()).await?;
+                    Box::pin(self.relay(&at(source), &at(name), &CopyOptions::default())).await?;
                 }
             }
             let media_type = &index.descriptor.media_type;

@@ -125,6 +125,10 @@ pub(crate) fn judged(message: String, error: &Error) -> BuildError {
             judged.hint("login, pull, push and other commands take --plain-http-credentials")
         }
         Error::Auth { target, .. } => judged.hint(format!("`cooper login {}`", target.registry)),
+        Error::Certificate { host, .. } => judged.hint(format!(
+            "an authority of one's own goes into certs.d/{host}/ca.crt; login, pull, push and other commands take \
+             --skip-verify={host}"
+        )),
         _ => judged,
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::format_push_string, clippy::unnecessary_wraps)]
 
 mod auth;
+mod certificates;
 mod chaos;
 mod common;
 mod copy;
@@ -14,6 +15,7 @@ mod http2;
 mod journal;
 mod others;
 mod presets;
+mod proxies;
 mod pull;
 mod push;
 mod ranges;

@@ -68,7 +68,7 @@ async fn r100_a_certificate_that_is_not_trusted_never_leads_to_plain_http() {
     let pem = std::fs::read(authority.pem()).unwrap();
     let bad = [
         stranger.issue("unknown", "IP:127.0.0.1", 2),
-        authority.issue("expired", "IP:127.0.0.1", -1),
+        authority.issue_for("expired", "IP:127.0.0.1", ("240131000000Z", "240229235959Z")),
         authority.issue("wrong", "DNS:other.test", 2),
     ];
     for certificate in &bad {

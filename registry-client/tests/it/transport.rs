@@ -1,6 +1,5 @@
-//! TLS, proxies, addresses and connections.
+//! TLS, addresses and connections.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +11,7 @@ use tokio::net::{TcpListener, UnixListener};
 
 use crate::common::fake::{Fake, Reply};
 use crate::common::tls::{Authority, Door};
-use crate::common::{builder, layer, noise, reference, rerun};
+use crate::common::{builder, layer, noise, reference};
 
 fn certs(dir: &Path) -> Hosts {
     Hosts::new(HostFiles { certs: vec![dir.to_owned()], ..HostFiles::default() })
@@ -88,175 +87,6 @@ async fn r101_certificates_of_a_host_are_read_from_its_directory() {
     let error = builder().hosts(certs(dir.path())).build().ping(&host).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(behind.log().len(), 1);
-}
-
-#[tokio::test]
-async fn r102_bad_certificates_are_refused_and_skipping_is_for_one_host() {
-    let Some(authority) = Authority::new() else { return };
-    let Some(stranger) = Authority::new() else { return };
-    let blob = noise(100);
-    let behind = Fake::start(|_, _| None).await;
-    behind.content().add(&blob);
-    let bad = [
-        ("expired", authority.issue("expired", "IP:127.0.0.1", -1)),
-        ("wrong name", authority.issue("wrong", "DNS:other.test,IP:127.0.0.2", 2)),
-        ("unknown authority", stranger.issue("unknown", "IP:127.0.0.1", 2)),
-        ("self-signed", (stranger.pem(), stranger.dir.path().join("ca.key"))),
-    ];
-    for (what, certificate) in &bad {
-        let door = Door::open("127.0.0.1:0", behind.address, certificate, None).await;
-        let host = door.address.to_string();
-        assert!(knowing(&authority).ping(&host).await.is_err(), "{what}");
-        let client = builder().skip_verify(host.clone()).build();
-        client.ping(&host).await.unwrap();
-        // Where it redirects to is checked all the same.
-        let other = Door::open("127.0.0.1:0", behind.address, certificate, None).await;
-        let there = other.address;
-        let redirecting = Fake::start(move |r, _| {
-            Some(Reply::new(307).header("location", format!("https://{there}{}", r.path)))
-        })
-        .await;
-        let first = Door::open("127.0.0.1:0", redirecting.address, certificate, None).await;
-        let host = first.address.to_string();
-        let client = builder().skip_verify(host.clone()).build();
-        assert!(client.pull_bytes(&reference(&host, "x:1"), &layer(&blob)).await.is_err(), "{what}");
-        assert_eq!(redirecting.log().len(), 1);
-    }
-}
-
-/// A proxy that notes what it is asked, and passes connections on.
-async fn proxy(seen: Arc<std::sync::Mutex<Vec<String>>>, answer: Option<&'static str>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let seen = seen.clone();
-            tokio::spawn(async move {
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    head.push(stream.read_u8().await.ok()?);
-                }
-                let text = String::from_utf8(head).unwrap();
-                let target = text.split(' ').nth(1)?.to_owned();
-                seen.lock().unwrap().push(text.clone());
-                if let Some(answer) = answer {
-                    stream.write_all(answer.as_bytes()).await.ok()?;
-                    return None;
-                }
-                if text.starts_with("CONNECT") {
-                    let mut there = tokio::net::TcpStream::connect(target).await.ok()?;
-                    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok()?;
-                    tokio::io::copy_bidirectional(&mut stream, &mut there).await.ok()?;
-                } else {
-                    stream
-                        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                        .await
-                        .ok()?;
-                }
-                Some(())
-            });
-        }
-    });
-    address
-}
-
-#[tokio::test]
-async fn r103_proxies_of_the_environment() {
-    let dir = tempfile::tempdir().unwrap();
-    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let address = proxy(seen.clone(), None).await;
-    let run = |name: &'static str, variables: Vec<(&'static str, String)>| {
-        let dir = dir.path().to_owned();
-        tokio::task::spawn_blocking(move || {
-            let paths: Vec<_> = variables.iter().map(|(n, v)| (*n, Path::new(v))).collect();
-            rerun(name, &dir, &paths);
-        })
-    };
-    let url = format!("http://ann:hunter2@{address}");
-    for name in ["HTTP_PROXY", "http_proxy"] {
-        // CGI programs must not take HTTP_PROXY from a request; it is only read in lower case by some.
-        run("transport::plain_by_proxy_child", vec![(name, url.clone())]).await.unwrap();
-    }
-    let requests = std::mem::take(&mut *seen.lock().unwrap());
-    assert_eq!(requests.len(), 2);
-    for request in &requests {
-        assert!(request.starts_with("GET http://plain.test:5000/v2/"), "{request}");
-        assert!(
-            request.to_ascii_lowercase().contains("proxy-authorization: basic yw5uomh1bnrlcji="),
-            "{request}"
-        );
-    }
-    for name in ["HTTPS_PROXY", "https_proxy"] {
-        run("transport::tls_by_proxy_child", vec![(name, url.clone())]).await.unwrap();
-    }
-    let requests = std::mem::take(&mut *seen.lock().unwrap());
-    assert!(
-        !requests.is_empty() && requests.iter().all(|r| r.starts_with("CONNECT secure.test:443 ")),
-        "{requests:?}"
-    );
-    for exempt in [".plain.test,plain.test", "*", "plain.test:5000", "other, plain.test"] {
-        let variables = vec![("HTTP_PROXY", url.clone()), ("NO_PROXY", exempt.to_owned())];
-        run("transport::exempt_child", variables).await.unwrap();
-        assert!(seen.lock().unwrap().is_empty(), "{exempt}: {seen:?}");
-    }
-    for (exempt, direct) in [("0.0.0.0/8", true), ("198.51.100.0/24", false), ("2001:db8::/32", false)] {
-        let variables = vec![("HTTP_PROXY", url.clone()), ("NO_PROXY", exempt.to_owned())];
-        run("transport::address_child", variables).await.unwrap();
-        assert_eq!(std::mem::take(&mut *seen.lock().unwrap()).is_empty(), direct, "{exempt}");
-    }
-}
-
-#[tokio::test]
-async fn r103_proxies_that_refuse_are_named_as_such() {
-    let dir = tempfile::tempdir().unwrap();
-    for answer in [
-        "HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n",
-        "HTTP/1.1 502 Bad\r\ncontent-length: 0\r\n\r\n",
-    ] {
-        let address = proxy(Arc::default(), Some(answer)).await;
-        let (dir, url) = (dir.path().to_owned(), format!("http://{address}"));
-        let child = move || rerun("transport::tls_by_proxy_child", &dir, &[("HTTPS_PROXY", Path::new(&url))]);
-        tokio::task::spawn_blocking(child).await.unwrap();
-    }
-    let dir = dir.path().to_owned();
-    let child =
-        move || rerun("transport::socks_child", &dir, &[("HTTPS_PROXY", Path::new("socks5://127.0.0.1:1"))]);
-    tokio::task::spawn_blocking(child).await.unwrap();
-}
-
-#[tokio::test]
-#[ignore = "run by r103_proxies_of_the_environment"]
-async fn plain_by_proxy_child() {
-    builder().insecure("plain.test:5000").build().ping("plain.test:5000").await.unwrap();
-}
-
-#[tokio::test]
-#[ignore = "run by r103_proxies_of_the_environment"]
-async fn tls_by_proxy_child() {
-    let error = builder().build().ping("secure.test").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Network, "{error}");
-}
-
-#[tokio::test]
-#[ignore = "run by r103_proxies_of_the_environment"]
-async fn exempt_child() {
-    // Not by the proxy, so it is looked up, and there is no such name.
-    builder().insecure("plain.test:5000").build().ping("plain.test:5000").await.unwrap_err();
-}
-
-#[tokio::test]
-#[ignore = "run by r103_proxies_of_the_environment"]
-async fn address_child() {
-    // This machine, by an address that is not a loopback address; nobody answers there.
-    let client = builder().insecure("0.0.0.0:1").build();
-    drop(client.ping("0.0.0.0:1").await);
-}
-
-#[tokio::test]
-#[ignore = "run by r103_proxies_that_refuse_are_named_as_such"]
-async fn socks_child() {
-    let error = builder().build().ping("secure.test").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Network, "{error}");
 }
 
 #[tokio::test]

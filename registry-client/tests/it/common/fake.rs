@@ -188,6 +188,11 @@ impl Fake {
         self.shared.log.lock().unwrap().clone()
     }
 
+    /// Empties the log.
+    pub fn forget(&self) {
+        self.shared.log.lock().unwrap().clear();
+    }
+
     pub fn requests(&self, method: &str, part: &str) -> Vec<Request> {
         self.log().into_iter().filter(|r| r.is(method, part)).collect()
     }

@@ -30,10 +30,24 @@ const KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
 impl Authority {
     /// `None`, with the reason printed, without openssl.
     pub fn new() -> Option<Self> {
+        Self::named("authority")
+    }
+
+    /// An authority of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::with(name, "")
+    }
+
+    /// An authority that may vouch for some names only, such as `permitted;DNS:.near.test`.
+    pub fn limited_to(constraints: &str) -> Option<Self> {
+        Self::with("authority", &format!(" -addext nameConstraints=critical,{constraints}"))
+    }
+
+    fn with(name: &str, more: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let made = openssl(
             dir.path(),
-            &format!("req -x509 {KEY} -days 2 -keyout ca.key -out ca.pem -subj /CN=authority"),
+            &format!("req -x509 {KEY} -days 2 -keyout ca.key -out ca.pem -subj /CN={name}{more}"),
         );
         if made.is_none() {
             let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: no openssl\n");
@@ -45,16 +59,65 @@ impl Authority {
         self.dir.path().join("ca.pem")
     }
 
+    /// An authority that this one has signed; its chain begins with its own certificate.
+    pub fn deputy(&self, constraints: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["ca.pem", "ca.key"] {
+            std::fs::copy(self.dir.path().join(file), dir.path().join(format!("top-{file}"))).unwrap();
+        }
+        openssl(dir.path(), &format!("req {KEY} -keyout ca.key -out ca.csr -subj /CN=deputy")).unwrap();
+        let extensions =
+            format!("basicConstraints=critical,CA:TRUE\nnameConstraints=critical,{constraints}\n");
+        std::fs::write(dir.path().join("ca.ext"), extensions).unwrap();
+        let sign = "x509 -req -in ca.csr -CA top-ca.pem -CAkey top-ca.key -CAcreateserial -days 2 -extfile ca.ext -out ca.pem";
+        openssl(dir.path(), sign).unwrap();
+        Self { dir }
+    }
+
+    /// A server's certificate that nobody else has signed.
+    pub fn self_signed(&self, names: &str) -> (PathBuf, PathBuf) {
+        let dir = self.dir.path();
+        let make = format!(
+            "req -x509 {KEY} -days 2 -keyout self.key -out self.pem -subj /CN=self -addext subjectAltName={names} -addext basicConstraints=critical,CA:FALSE"
+        );
+        openssl(dir, &make).unwrap();
+        (dir.join("self.pem"), dir.join("self.key"))
+    }
+
     /// A certificate with these names, such as `IP:127.0.0.1`, good for so many days; its files' name.
     pub fn issue(&self, file: &str, names: &str, days: i32) -> (PathBuf, PathBuf) {
+        self.request(file, names);
+        let sign = format!(
+            "x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} -extfile {file}.ext -out {file}.pem"
+        );
+        openssl(self.dir.path(), &sign).unwrap();
+        self.files(file)
+    }
+
+    /// One that is good between two times, such as `240131235959Z`.
+    pub fn issue_for(&self, file: &str, names: &str, (from, until): (&str, &str)) -> (PathBuf, PathBuf) {
+        self.request(file, names);
+        let dir = self.dir.path();
+        let settings = "[ca]\ndefault_ca=d\n[d]\ndatabase=index\nnew_certs_dir=.\nrand_serial=yes\ndefault_md=sha256\n\
+                        unique_subject=no\npolicy=p\n[p]\ncommonName=supplied\n";
+        std::fs::write(dir.join("ca.cnf"), settings).unwrap();
+        std::fs::write(dir.join("index"), "").unwrap();
+        let sign = format!(
+            "ca -batch -config ca.cnf -cert ca.pem -keyfile ca.key -notext -startdate {from} -enddate {until} -extfile {file}.ext -in {file}.csr -out {file}.pem"
+        );
+        openssl(dir, &sign).unwrap();
+        self.files(file)
+    }
+
+    fn request(&self, file: &str, names: &str) {
         let dir = self.dir.path();
         openssl(dir, &format!("req {KEY} -keyout {file}.key -out {file}.csr -subj /CN={file}")).unwrap();
         let extensions = format!("subjectAltName={names}\nbasicConstraints=CA:FALSE\n");
         std::fs::write(dir.join(format!("{file}.ext")), extensions).unwrap();
-        let sign = format!(
-            "x509 -req -in {file}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} -extfile {file}.ext -out {file}.pem"
-        );
-        openssl(dir, &sign).unwrap();
+    }
+
+    fn files(&self, file: &str) -> (PathBuf, PathBuf) {
+        let dir = self.dir.path();
         (dir.join(format!("{file}.pem")), dir.join(format!("{file}.key")))
     }
 }
