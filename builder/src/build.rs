@@ -137,7 +137,8 @@ impl Session {
             outcome = export::run(&self.0, &request, &outputs, &built, &events) => outcome,
             () = cancel.cancelled() => Err(BuildError::cancelled()),
         };
-        // Records are worth keeping even if an exporter failed.
+        // Layers and records are worth keeping even if an exporter failed.
+        self.0.forms.settle().await?;
         for build in &builds {
             build.publisher.settle().await?;
         }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cooper_oci::compress::Compression;
 use cooper_oci::{Descriptor, Digest, Reference, media};
-use cooper_snapshotter::BlobForm;
+use cooper_snapshotter::{BlobForm, BlobWriter};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
@@ -53,12 +53,28 @@ pub struct Forms {
     whole: Mutex<HashMap<Digest, Arc<Growing>>>,
     uploads: Mutex<HashMap<(Digest, String), task::Task<bool>>>,
     early: Mutex<Vec<task::Task<()>>>,
+    keeping: Mutex<Vec<task::Task<Result<(), BuildError>>>>,
 }
 
 impl Forms {
     /// Takes note of a form whose bytes are in a file of the session.
     pub(crate) fn has_made(&self, digest: Digest, growing: Arc<Growing>) {
         lock(&self.whole).insert(digest, growing);
+    }
+
+    /// Makes a form a blob of the store beside other work.
+    pub(crate) fn keep(&self, writer: BlobWriter) {
+        let work = task::blocking("keep layer", move || Ok(writer.commit().map(drop)?));
+        lock(&self.keeping).push(task::spawn(work));
+    }
+
+    /// Waits until all forms that are kept are blobs of the store.
+    pub(crate) async fn settle(&self) -> Result<(), BuildError> {
+        let keeping = std::mem::take(&mut *lock(&self.keeping));
+        for task in keeping {
+            task.join().await??;
+        }
+        Ok(())
     }
 
     /// Takes note of the upload of a form to a repository.

@@ -88,7 +88,13 @@ impl Making {
         &mut self.encoder
     }
 
-    /// All was written. Returns digest and size of the form.
+    /// What is there of the form.
+    pub fn growing(&self) -> &Arc<Growing> {
+        &self.growing
+    }
+
+    /// All was written. Returns digest and size of the form. What is kept is a blob of the store only when the session's
+    /// forms have settled.
     pub fn finish(self) -> Result<(Digest, u64), BuildError> {
         let Self { session, encoder, growing, told, upload } = self;
         let target = encoder.finish().map_err(failed)?.finish().map_err(failed)?;
@@ -102,7 +108,7 @@ impl Making {
         // Nobody listens if the upload failed; whoever pushes sees that.
         let _ = told.send(digest.clone());
         match blob {
-            Some(writer) => drop(writer.commit()?),
+            Some(writer) => session.forms.keep(writer),
             None => session.forms.has_made(digest.clone(), growing),
         }
         if let Some((repository, upload)) = upload {

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use crate::arrivals::Arrivals;
 use crate::distribution::{Board, RegistryOptions, Watch};
 use crate::error::{BuildError, Kind};
+use crate::export::Begun;
 use crate::forms::Forms;
 use crate::remote::http::Http;
 use crate::task;
@@ -35,6 +36,8 @@ pub struct Session(pub(crate) Arc<Inner>);
 pub struct Inner {
     /// Compressed layers of this session. Before the store, whose last sync need not write what goes now.
     pub forms: Forms,
+    /// The engine that has begun to load the image.
+    pub begun: Begun,
     /// The store.
     pub store: Store,
     client: OnceLock<Client>,
@@ -100,6 +103,7 @@ impl Session {
             lenient: Mutex::default(),
             http: Http::default(),
             forms: Forms::default(),
+            begun: Begun::default(),
             arrivals: Arrivals::default(),
             threads,
             compress_slots: Arc::new(Semaphore::new(2)),

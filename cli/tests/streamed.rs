@@ -57,8 +57,13 @@ const EPOCH: &str = "--build-arg=SOURCE_DATE_EPOCH=1500000000";
 
 /// Builds an OCI layout, and more outputs if there are any. Digests of its layers and of its config's.
 fn build(context: &Context, app: &Path, more: &[&str]) -> Vec<String> {
+    build_as(context, app, "gzip", more)
+}
+
+/// As [`build`], with layers of another form.
+fn build_as(context: &Context, app: &Path, compression: &str, more: &[&str]) -> Vec<String> {
     let layout = context.dir().join("layout");
-    let output = format!("type=oci,tar=false,dest={}", layout.display());
+    let output = format!("type=oci,tar=false,compression={compression},dest={}", layout.display());
     let mut words = vec![EPOCH, "--output", &output];
     words.extend(more);
     words.push(app.to_str().unwrap());
@@ -81,15 +86,19 @@ fn the_layer_is_that_of_a_copy() {
     if !can_build() {
         return;
     }
-    for line in
-        ["COPY b /app/", "COPY --chown=7:8 --chmod=u+x b /app", "COPY --exclude=dir b /new/place", "COPY . /"]
-    {
+    for (line, compression) in [
+        ("COPY b /app/", "gzip"),
+        ("COPY b /app/", "uncompressed"),
+        ("COPY --chown=7:8 --chmod=u+x b /app", "zstd"),
+        ("COPY --exclude=dir b /new/place", "uncompressed"),
+        ("COPY . /", "gzip"),
+    ] {
         let (streamed, copied) = (Context::new("streamed"), Context::new("copied"));
         let app = project(&streamed);
         streamed.write("app/Dockerfile", DOCKERFILE.replace("COPY b /app/", line));
         let files = format!("type=local,dest={}", copied.dir().join("files").display());
-        let wanted = build(&copied, &app, &["--output", &files]);
-        assert_eq!(build(&streamed, &app, &[]), wanted, "{line}");
+        let wanted = build_as(&copied, &app, compression, &["--output", &files]);
+        assert_eq!(build_as(&streamed, &app, compression, &[]), wanted, "{line}");
         // Not the same twice: one store has no copy of the last layer. The root itself is left to the copy.
         let less = usize::from(line != "COPY . /");
         assert_eq!(snapshots(&streamed), snapshots(&copied) - less, "{line}");

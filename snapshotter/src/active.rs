@@ -215,14 +215,17 @@ impl Store {
 
     /// Writes what changed, with what `splice` has, as a layer's tar to `sink`, and keeps no snapshot of it: whoever keeps
     /// a form of the layer records that ([`record_blob_form`](Self::record_blob_form)). [`Error::NotSpliced`] if the
-    /// two do not go together, for what reason ever: files must then be copied first.
+    /// two do not go together, for what reason ever: files must then be copied first. `announce` is told how many
+    /// bytes the tar will have before the first of them is written, which costs a look at each file; it has others if files
+    /// change meanwhile.
     pub fn stream(
         &self,
         active: Active,
         splice: &dyn Splice,
         sink: &mut (dyn Write + Send),
+        announce: Option<Announce<'_>>,
     ) -> Result<LayerInfo> {
-        let (_, emitted) = active.emit(Some(splice), sink)?;
+        let (_, emitted) = active.emit(Some(Spliceable { splice, announce }), sink)?;
         self.put_layer(&emitted.info())
     }
 }
@@ -231,7 +234,7 @@ impl Active {
     /// Ends the mount and writes the layer's tar; its files stay in the directory that is handed back.
     fn emit(
         self,
-        splice: Option<&dyn Splice>,
+        more: Option<Spliceable<'_>>,
         sink: &mut (dyn Write + Send),
     ) -> Result<(Scratch, emit::Emitted)> {
         let Self { root, mount, below, scratch, work, root_stat, .. } = self;
@@ -242,7 +245,7 @@ impl Active {
         let (dir, emitted) = std::thread::scope(|scope| {
             // The end of a mount waits for all processors. Nobody uses it any more, and what it wrote lies in `fs`.
             scope.spawn(move || drop((root, mount)));
-            write_layer(&below, &scratch, &root_stat, splice, sink)
+            write_layer(&below, &scratch, &root_stat, more, sink)
         })?;
         drop((dir, below));
         if copied {
@@ -255,20 +258,32 @@ impl Active {
     }
 }
 
+/// Is told the bytes of a tar.
+pub type Announce<'a> = Box<dyn FnOnce(u64) + Send + 'a>;
+
+/// What belongs to a layer beside its upper directory.
+struct Spliceable<'s> {
+    splice: &'s dyn Splice,
+    announce: Option<Announce<'s>>,
+}
+
 /// Tidies the upper directory and writes the manifest beside it.
 fn write_layer(
     below: &Below,
     scratch: &Scratch,
     root: &Stat,
-    splice: Option<&dyn Splice>,
+    more: Option<Spliceable<'_>>,
     sink: &mut (dyn Write + Send),
 ) -> Result<(OwnedFd, emit::Emitted)> {
     let dir = fs::open_dir(&scratch.path.join("fs"))?;
     let below = if fs::read_dir(&dir)?.is_empty() { Merged::default() } else { below.merged()? };
-    tidy::tidy(dir.as_fd(), &below, splice.map(Splice::at))?;
-    let spliced = splice.map(|splice| Spliced::new(splice, &below)).transpose()?;
+    tidy::tidy(dir.as_fd(), &below, more.as_ref().map(|more| more.splice.at()))?;
+    let spliced = more.as_ref().map(|more| Spliced::new(more.splice, &below)).transpose()?;
     // No member stands for the root itself, so nothing about it may differ from the parents.
     dress_root(&dir, root)?;
+    if let Some(announce) = more.and_then(|more| more.announce) {
+        announce(emit::measure_dir(dir.as_fd(), spliced.as_ref())?);
+    }
     let emitted = emit::emit_dir(dir.as_fd(), &scratch.path.join("tree"), spliced.as_ref(), sink)?;
     Ok((dir, emitted))
 }

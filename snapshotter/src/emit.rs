@@ -11,6 +11,7 @@ use cooper_oci::{Digest, HashingWriter};
 
 use crate::chain::LayerInfo;
 use crate::error::{Error, Result};
+use crate::parts::{Measure, Parts};
 use crate::pipe::{self, Batch, Part};
 use crate::scan::{self, Found};
 use crate::splice::Spliced;
@@ -63,31 +64,48 @@ pub(crate) fn emit_dir<W: Write + Send>(
     let mut flush = EarlyFlush::default();
     let layer = LayerWriter { tar, manifest, file: None };
     let layer = pipe::run(layer, LayerWriter::batch, |pipe| {
-        scan::walk(root, &mut |found: &Found<'_>| {
-            let entry = found.entry.clone();
-            if let Some(spliced) = spliced.filter(|spliced| spliced.is_at(&entry)) {
-                return spliced.emit(entry, pipe);
-            }
-            whiteouts |= entry.kind == TreeKind::Whiteout;
-            if entry.kind != TreeKind::HardLink {
+        gather(root, spliced, pipe, |found| {
+            whiteouts |= found.entry.kind == TreeKind::Whiteout;
+            if found.entry.kind != TreeKind::HardLink {
                 blocks += found.stat.blocks;
             }
-            flush.count(root, entry.size);
-            if entry.kind == TreeKind::File {
-                pipe.push_file(entry, &mut File::from(found.open()?))
-            } else {
-                pipe.push(Part::Entry(entry))
-            }
+            flush.count(root, found.entry.size);
         })
     })?;
-    if let Some(spliced) = spliced {
-        spliced.check_met()?;
-    }
     let hashing = layer.tar.finish().map_err(write_error(b""))?;
     let (mut sink, diff_id, size_bytes) = hashing.finish();
     sink.flush().map_err(write_error(b""))?;
     let tree = layer.manifest.finish()?;
     Ok(Emitted { diff_id, size_bytes, tree, whiteouts, disk_bytes: blocks * 512 })
+}
+
+/// Bytes of the tar that [`emit_dir`] will write if nothing changes until then.
+pub(crate) fn measure_dir(root: BorrowedFd<'_>, spliced: Option<&Spliced<'_>>) -> Result<u64> {
+    let mut measure = Measure::new();
+    gather(root, spliced, &mut measure, |_| ())?;
+    Ok(measure.bytes())
+}
+
+/// Hands on what is unpacked in `root`, which `see` sees, with what `spliced` has.
+fn gather(
+    root: BorrowedFd<'_>,
+    spliced: Option<&Spliced<'_>>,
+    parts: &mut dyn Parts,
+    mut see: impl FnMut(&Found<'_>),
+) -> Result<()> {
+    scan::walk(root, &mut |found: &Found<'_>| {
+        let entry = found.entry.clone();
+        if let Some(spliced) = spliced.filter(|spliced| spliced.is_at(&entry)) {
+            return spliced.emit(entry, parts);
+        }
+        see(found);
+        if entry.kind == TreeKind::File {
+            parts.file(entry, &|| Ok(Box::new(File::from(found.open()?))))
+        } else {
+            parts.entry(entry)
+        }
+    })?;
+    spliced.map_or(Ok(()), Spliced::check_met)
 }
 
 /// The serial half of [`emit_dir`].
@@ -232,7 +250,7 @@ pub(crate) fn emit_manifest<R: BufRead, W: Write>(
     Ok((digest, size))
 }
 
-fn write_error(path: &[u8]) -> impl FnOnce(io::Error) -> Error {
+pub(crate) fn write_error(path: &[u8]) -> impl FnOnce(io::Error) -> Error {
     let layer = if path.is_empty() {
         "end of the archive".to_owned()
     } else {

@@ -21,6 +21,7 @@ mod merged;
 mod meta;
 mod pack;
 mod partial;
+mod parts;
 mod pipe;
 mod prune;
 mod records;
@@ -39,7 +40,7 @@ mod usage;
 mod view;
 mod xattrs;
 
-pub use active::Active;
+pub use active::{Active, Announce};
 pub use blobs::BlobWriter;
 pub use cache_mounts::{CacheMount, Sharing};
 pub use chain::{BlobForm, Chain, ContentId, DiffId, LayerId, LayerInfo};

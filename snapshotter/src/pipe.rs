@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use crate::error::{Error, Result};
+use crate::parts::{Content, Parts};
 use crate::tree::TreeEntry;
 
 /// A batch is handed on when it has so many bytes of content,
@@ -71,15 +72,26 @@ pub(crate) fn run<C: Send>(
     })
 }
 
+impl<'scope, C: Send + 'scope> Parts for Pipe<'scope, '_, C> {
+    fn entry(&mut self, entry: TreeEntry) -> Result<()> {
+        self.push(Part::Entry(entry))
+    }
+
+    fn file(&mut self, entry: TreeEntry, content: &Content<'_>) -> Result<()> {
+        let mut content = content()?;
+        self.push_file(entry, &mut content)
+    }
+}
+
 impl<'scope, C: Send + 'scope> Pipe<'scope, '_, C> {
     /// Adds a part that has no bytes.
-    pub(crate) fn push(&mut self, part: Part) -> Result<()> {
+    fn push(&mut self, part: Part) -> Result<()> {
         self.batch.parts.push(part);
         if self.batch.parts.len() < BATCH_PARTS { Ok(()) } else { self.hand_on() }
     }
 
     /// Adds a file and its content. Of one that grew, the first bytes are taken.
-    pub(crate) fn push_file(&mut self, entry: TreeEntry, file: &mut impl Read) -> Result<()> {
+    fn push_file(&mut self, entry: TreeEntry, file: &mut impl Read) -> Result<()> {
         let failed = |source| Error::WriteLayer { layer: "at a file".into(), source };
         let mut left = entry.size;
         self.push(Part::Entry(entry))?;

@@ -12,7 +12,7 @@ use cooper_sys::fs::{self, OFlags};
 
 use crate::error::{Error, Result};
 use crate::merged::Merged;
-use crate::pipe::{Part, Pipe};
+use crate::parts::Parts;
 use crate::scan;
 use crate::tidy;
 use crate::tree::{TreeEntry, TreeKind};
@@ -64,16 +64,16 @@ impl<'s> Spliced<'s> {
     }
 
     /// Hands on the directory and everything in it.
-    pub(crate) fn emit<C: Send>(&self, top: TreeEntry, pipe: &mut Pipe<'_, '_, C>) -> Result<()> {
+    pub(crate) fn emit(&self, top: TreeEntry, parts: &mut dyn Parts) -> Result<()> {
         self.met.set(true);
         let (dir, name) = enter(self.below, &top.path)?;
         let inside = dir.as_ref().unwrap_or(self.below).enter(name)?;
         let depth = components(&top.path);
-        let mut merger = Merger { pipe, dirs: Vec::new(), depth };
+        let mut merger = Merger { parts, dirs: Vec::new(), depth };
         if self.seen.as_ref() == Some(&top) {
             merger.dirs.push(Dir { inside, waiting: Some(top) });
         } else {
-            merger.pipe.push(Part::Entry(top))?;
+            merger.parts.entry(top)?;
             merger.dirs.push(Dir { inside, waiting: None });
         }
         self.splice.entries(&mut |entry, open| merger.take(entry, open))
@@ -109,14 +109,14 @@ struct Dir {
     waiting: Option<TreeEntry>,
 }
 
-struct Merger<'m, 'scope, 'env, C: 'scope> {
-    pipe: &'m mut Pipe<'scope, 'env, C>,
+struct Merger<'m> {
+    parts: &'m mut dyn Parts,
     dirs: Vec<Dir>,
     /// Components of the path of the first of `dirs`.
     depth: usize,
 }
 
-impl<'scope, C: Send + 'scope> Merger<'_, 'scope, '_, C> {
+impl Merger<'_> {
     fn take(&mut self, entry: TreeEntry, open: Option<&Open<'_>>) -> Result<()> {
         self.dirs.truncate(components(&entry.path) - self.depth);
         let Some(dir) = self.dirs.last() else { return Err(Error::NotSpliced) };
@@ -160,16 +160,16 @@ impl<'scope, C: Send + 'scope> Merger<'_, 'scope, '_, C> {
     fn emit(&mut self, entry: TreeEntry, open: Option<&Open<'_>>) -> Result<()> {
         for dir in &mut self.dirs {
             if let Some(waiting) = dir.waiting.take() {
-                self.pipe.push(Part::Entry(waiting))?;
+                self.parts.entry(waiting)?;
             }
         }
-        match (entry.kind, open) {
-            (TreeKind::File, Some(open)) => {
-                let mut content = open().map_err(Error::io("open", OsStr::from_bytes(&entry.path)))?;
-                self.pipe.push_file(entry, &mut content)
-            }
-            (TreeKind::File, None) => self.pipe.push_file(entry, &mut io::empty()),
-            _ => self.pipe.push(Part::Entry(entry)),
+        if entry.kind != TreeKind::File {
+            return self.parts.entry(entry);
         }
+        let path = entry.path.clone();
+        self.parts.file(entry, &|| match open {
+            Some(open) => open().map_err(Error::io("open", OsStr::from_bytes(&path))),
+            None => Ok(Box::new(io::empty())),
+        })
     }
 }

@@ -48,7 +48,10 @@ fn the_layer_is_that_of_a_copy() {
         let (store, base, active) = begin(dir.path(), mode);
         fs::utimens_at(active.root(), "app", TIME).unwrap();
         let mut tar = Vec::new();
-        let streamed = store.stream(active, &OneFile, &mut tar).unwrap();
+        let mut announced = None;
+        let announce = Box::new(|bytes| announced = Some(bytes));
+        let streamed = store.stream(active, &OneFile, &mut tar, Some(announce)).unwrap();
+        assert_eq!(announced, Some(tar.len() as u64));
         assert_eq!(streamed.diff_id, cooper_oci::Digest::sha256_of(&tar));
         assert!(!store.has_snapshot(&base.with(streamed.diff_id.clone())).unwrap());
         let active = store.prepare(&base, &[]).unwrap();
@@ -72,7 +75,7 @@ fn there_is_no_layer_without_its_files() {
         let dir = tempfile::tempdir().unwrap();
         // Nobody touched the directory, so that it is not in the layer.
         let (store, _, active) = begin(dir.path(), mode);
-        let result = store.stream(active, &OneFile, &mut io::sink());
+        let result = store.stream(active, &OneFile, &mut io::sink(), None);
         assert!(matches!(result, Err(Error::NotSpliced)), "{mode:?}: {result:?}");
     }
 }

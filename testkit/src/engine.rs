@@ -165,6 +165,11 @@ impl Dockerd {
         command
     }
 
+    /// The socket of its containerd.
+    pub fn containerd(&self) -> PathBuf {
+        self.directory.join("exec/containerd/containerd.sock")
+    }
+
     /// Runs an image that the daemon has.
     pub fn run(&self, image: &str, arguments: &[&str]) -> Output {
         let limits = ["--ulimit", "nofile=1024:1024", "--network=none"];

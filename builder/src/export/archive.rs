@@ -30,7 +30,7 @@ pub enum Target {
 }
 
 /// What an archive looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
     /// An image layout.
     Oci,
@@ -38,7 +38,18 @@ pub enum Form {
     Docker {
         /// The number of lowest layers that are left out.
         known: usize,
+        /// A layer that it has had already.
+        sent: Option<Sent>,
     },
+}
+
+/// A layer in an archive, before its digest was known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The layer.
+    pub diff_id: Digest,
+    /// Where it is in the archive.
+    pub path: &'static str,
 }
 
 /// Writes an image with all its blobs.
@@ -46,7 +57,7 @@ pub fn write(
     session: &Inner,
     bundle: &Bundle,
     names: &[Reference],
-    form: Form,
+    form: &Form,
     target: &Target,
 ) -> Result<(), BuildError> {
     match target {
@@ -97,7 +108,11 @@ pub(crate) fn replace_file(
 }
 
 /// Everything but layers, by path.
-fn documents(bundle: &Bundle, names: &[Reference], form: Form) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
+fn documents(
+    bundle: &Bundle,
+    names: &[Reference],
+    form: &Form,
+) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
     let blob = |bytes: &[u8]| blob_path(&Digest::sha256_of(bytes));
     let mut out = Vec::new();
     for image in &bundle.images {
@@ -108,11 +123,15 @@ fn documents(bundle: &Bundle, names: &[Reference], form: Form) -> Result<Vec<(St
         out.push((blob(bytes), bytes.clone()));
     }
     out.push(("index.json".into(), assemble::json(&index(bundle, names))?));
-    if let ([image], Form::Docker { .. }) = (bundle.images.as_slice(), form) {
+    if let ([image], Form::Docker { sent, .. }) = (bundle.images.as_slice(), form) {
+        let path = |digest: &Digest| match sent {
+            Some(sent) if sent.diff_id == *digest => sent.path.to_owned(),
+            _ => blob_path(digest),
+        };
         let entry = serde_json::json!([{
             "Config": blob(&image.config_bytes),
             "RepoTags": names.iter().map(Reference::familiar).collect::<Vec<_>>(),
-            "Layers": image.layers.iter().map(|(_, d)| blob_path(&d.digest)).collect::<Vec<_>>(),
+            "Layers": image.layers.iter().map(|(_, d)| path(&d.digest)).collect::<Vec<_>>(),
         }]);
         out.push(("manifest.json".into(), assemble::json(&entry)?));
     }
@@ -153,39 +172,56 @@ fn blob_path(digest: &Digest) -> String {
 }
 
 /// Writes the archive as a tar.
-pub(super) fn stream(
+fn stream(
     session: &Inner,
     bundle: &Bundle,
     names: &[Reference],
-    form: Form,
+    form: &Form,
     out: &mut dyn Write,
 ) -> Result<(), BuildError> {
-    let failed =
-        |e: std::io::Error| BuildError::new(Kind::Config, "cannot write the image archive").caused_by(e);
     let mut tar = Writer::new(out);
-    for dir in ["blobs/", "blobs/sha256/"] {
-        tar.append(&member(dir, EntryKind::Dir, 0o755, 0)).map_err(failed)?;
-    }
-    let known = if let Form::Docker { known } = form { known } else { 0 };
-    let mut seen = BTreeSet::new();
-    for (diff_id, descriptor) in bundle.images.iter().flat_map(|i| &i.layers).skip(known) {
-        if seen.insert(descriptor.digest.clone()) {
-            let path = blob_path(&descriptor.digest);
-            tar.append(&member(&path, EntryKind::File, 0o644, descriptor.size)).map_err(failed)?;
-            layer(session, diff_id, descriptor, &mut tar)?;
-        }
-    }
-    for (path, bytes) in documents(bundle, names, form)? {
-        let size = bytes.len() as u64;
-        tar.append_with(&member(&path, EntryKind::File, 0o644, size), &mut bytes.as_slice())
-            .map_err(failed)?;
-    }
+    append(session, bundle, names, form, &mut tar)?;
     tar.finish().map_err(failed)?;
     Ok(())
 }
 
-fn member(path: &str, kind: EntryKind, mode: u32, size: u64) -> Entry {
-    Entry { path: path.as_bytes().to_vec(), kind, mode, size, ..Entry::default() }
+fn failed(e: std::io::Error) -> BuildError {
+    BuildError::new(Kind::Config, "cannot write the image archive").caused_by(e)
+}
+
+/// Appends what belongs into the archive to a tar.
+pub(super) fn append<W: Write>(
+    session: &Inner,
+    bundle: &Bundle,
+    names: &[Reference],
+    form: &Form,
+    tar: &mut Writer<W>,
+) -> Result<(), BuildError> {
+    for dir in ["blobs/", "blobs/sha256/"] {
+        let dir = Entry { kind: EntryKind::Dir, mode: 0o755, ..file(dir, 0) };
+        tar.append(&dir).map_err(failed)?;
+    }
+    let (known, sent) = match form {
+        Form::Docker { known, sent } => (*known, sent.as_ref()),
+        Form::Oci => (0, None),
+    };
+    let mut seen: BTreeSet<Digest> = sent.iter().map(|sent| sent.diff_id.clone()).collect();
+    for (diff_id, descriptor) in bundle.images.iter().flat_map(|i| &i.layers).skip(known) {
+        if seen.insert(descriptor.digest.clone()) {
+            let path = blob_path(&descriptor.digest);
+            tar.append(&file(&path, descriptor.size)).map_err(failed)?;
+            layer(session, diff_id, descriptor, tar)?;
+        }
+    }
+    for (path, bytes) in documents(bundle, names, form)? {
+        tar.append_with(&file(&path, bytes.len() as u64), &mut bytes.as_slice()).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// A file of the archive.
+pub(super) fn file(path: &str, size: u64) -> Entry {
+    Entry { path: path.as_bytes().to_vec(), kind: EntryKind::File, mode: 0o644, size, ..Entry::default() }
 }
 
 /// One layer's bytes: a blob of the store, a form of this session, or the uncompressed form made from its snapshot.
@@ -219,7 +255,7 @@ fn directory(
     session: &Inner,
     bundle: &Bundle,
     names: &[Reference],
-    form: Form,
+    form: &Form,
     dest: &Path,
 ) -> Result<(), BuildError> {
     let failed = |e: std::io::Error| {

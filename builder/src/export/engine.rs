@@ -1,23 +1,74 @@
 //! `--load`: hands the image to a Docker or Podman engine through its own command.
 
-use std::io::Write;
-use std::process::Stdio;
-use std::sync::Arc;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use cooper_oci::Reference;
+use cooper_oci::{Digest, Reference};
+use tokio::runtime::Handle;
 
-use super::archive::{self, Form};
+use super::feeding::Feeding;
 use crate::assemble::Bundle;
 use crate::error::{BuildError, Kind};
+use crate::growing::Growing;
 use crate::session::Inner;
-use crate::task;
+use crate::task::{self, Task};
 
 /// The engines that are tried, in this order.
 const ENGINES: [&str; 2] = ["docker", "podman"];
 
+/// An engine that was given a layer before the image was whole.
+#[derive(Default)]
+pub struct Begun(Mutex<Option<Head>>);
+
+struct Head {
+    feeding: Task<Option<Feeding>>,
+    /// The layer, when it is known.
+    diff_id: Option<Digest>,
+}
+
+impl Begun {
+    /// Begins to give a layer of so many bytes, which is being written, to the first engine of [`ENGINES`]; if that does
+    /// not answer, nothing comes of it. To be called from a thread of the runtime.
+    pub fn begin(&self, layer: &Arc<Growing>, size_bytes: u64) {
+        let mut tar = layer.reader(0, Handle::current());
+        let work = task::blocking("feed engine", move || {
+            let engine = ENGINES[0];
+            let mut feeding = Feeding::start(engine, load_command(engine))?;
+            let begun = feeding.begin(&mut tar, size_bytes);
+            Ok(begun.is_ok().then_some(feeding))
+        });
+        let feeding = task::spawn(async { work.await.ok().flatten() });
+        *self.lock() = Some(Head { feeding, diff_id: None });
+    }
+
+    /// The layer that was begun with is whole.
+    pub fn has_all_of(&self, diff_id: &Digest) {
+        if let Some(head) = self.lock().as_mut() {
+            head.diff_id = Some(diff_id.clone());
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Head>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Head {
+    /// The engine, if it is this one and waits for the rest of this image.
+    async fn feeding(self, engine: &str, bundle: &Bundle) -> Option<(Feeding, Digest)> {
+        let diff_id = self.diff_id?;
+        let is_in = bundle.images.iter().any(|i| i.layers.iter().any(|(_, d)| d.digest == diff_id));
+        if !is_in || engine != ENGINES[0] {
+            return None;
+        }
+        Some((self.feeding.join().await.ok()??, diff_id))
+    }
+}
+
 /// Loads into the first engine that answers. What it has already is not sent.
 pub async fn load(session: &Arc<Inner>, bundle: Bundle, names: &[Reference]) -> Result<(), BuildError> {
     let (bundle, names) = (Arc::new(bundle), Arc::new(names.to_vec()));
+    let begun = session.begun.lock().take();
     let asked = {
         let (bundle, names) = (bundle.clone(), names.clone());
         task::blocking("ask engine", move || look(&bundle, &names)).await?
@@ -26,15 +77,33 @@ pub async fn load(session: &Arc<Inner>, bundle: Bundle, names: &[Reference]) -> 
     for image in &bundle.images {
         super::fetch_all(session, image).await?;
     }
+    if let Some(begun) = begun
+        && let Some((feeding, layer)) = begun.feeding(engine, &bundle).await
+    {
+        let (session, bundle, names) = (session.clone(), bundle.clone(), names.clone());
+        let rest = move || feeding.finish(&session, &bundle, &names, known, Some(layer));
+        // If something came in between, it gets all of it once more.
+        if task::blocking("load into engine", rest).await.is_ok() {
+            return Ok(());
+        }
+    }
+    session.forms.settle().await?;
     let session = session.clone();
     task::blocking("load into engine", move || {
-        match feed(&session, &bundle, &names, engine, known) {
+        let feed = |known| {
+            Feeding::start(engine, load_command(engine))?.finish(&session, &bundle, &names, known, None)
+        };
+        match feed(known) {
             // An engine that drops these layers just now gets them all.
-            Err(_) if known > 0 => feed(&session, &bundle, &names, engine, 0),
+            Err(_) if known > 0 => feed(0),
             result => result,
         }
     })
     .await
+}
+
+fn load_command(engine: &str) -> Command {
+    command(engine, &["load", "--quiet"])
 }
 
 /// The first engine that answers, and how many of the lowest layers it has; `None` if it has the image.
@@ -114,12 +183,12 @@ fn known_layers(engine: &str, held: &[Held], bundle: &Bundle) -> usize {
 }
 
 /// A command of ours: fixed arguments, nothing of the build in them.
-fn command(program: &str, arguments: &[&str]) -> std::process::Command {
+fn command(program: &str, arguments: &[&str]) -> Command {
     #[expect(
         clippy::disallowed_methods,
         reason = "the engine's client is the user's own and needs the user's environment"
     )]
-    let mut command = std::process::Command::new(program);
+    let mut command = Command::new(program);
     command.args(arguments);
     // In our user namespace Podman takes itself for root's, unless it is told whose it is (as `podman unshare` does).
     if let (Some(uid), Some(gid)) = (outer_id("uid_map"), outer_id("gid_map")) {
@@ -150,36 +219,6 @@ fn answers(engine: &str) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|s| s.success())
-}
-
-/// Gives the image to an engine that has its lowest `known` layers.
-fn feed(
-    session: &Inner,
-    bundle: &Bundle,
-    names: &[Reference],
-    engine: &str,
-    known: usize,
-) -> Result<(), BuildError> {
-    let failed =
-        |e: std::io::Error| BuildError::new(Kind::Config, format!("`{engine} load` failed")).caused_by(e);
-    let mut child = command(engine, &["load", "--quiet"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let mut written = Ok(());
-    if let Some(stdin) = child.stdin.take() {
-        let mut out = std::io::BufWriter::with_capacity(1 << 20, stdin);
-        written = archive::stream(session, bundle, names, Form::Docker { known }, &mut out)
-            .and_then(|()| out.flush().map_err(failed));
-    }
-    let output = child.wait_with_output().map_err(failed)?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_string();
-        return Err(BuildError::new(Kind::Config, format!("`{engine} load` failed: {said}")));
-    }
-    written
 }
 
 #[cfg(test)]

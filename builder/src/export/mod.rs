@@ -3,10 +3,12 @@
 mod archive;
 mod clamp;
 mod engine;
+mod feeding;
 mod files;
 mod push;
 
 pub(crate) use archive::replace_file;
+pub(crate) use engine::Begun;
 
 use std::sync::Arc;
 
@@ -46,6 +48,11 @@ impl Checked {
         }
     }
 
+    /// Whether it goes into an engine.
+    fn loads(&self) -> bool {
+        self.output.kind == OutputKind::Docker && self.output.dest.is_none()
+    }
+
     /// The form in which an image of the store is pushed.
     fn pushed_format(&self) -> LayerFormat {
         LayerFormat { compression: Compression::Gzip, ..self.format.clone() }
@@ -76,11 +83,21 @@ pub struct EarlyForm {
     pub purpose: Purpose,
     /// No output needs the files of the target.
     pub suffices: bool,
+    /// An engine will load it, uncompressed.
+    pub loads: bool,
+}
+
+impl EarlyForm {
+    /// Whether it differs from the layer's own tar.
+    pub fn is_compressed(&self) -> bool {
+        self.format.compression != Compression::None
+    }
 }
 
 /// The form in which layers will be wanted, so that one can be made as soon as its layer is; `None` if none has to be.
 pub fn early_form(outputs: &[Checked]) -> Option<EarlyForm> {
-    let wants = |o: &&Checked| (o.pushes() || o.output.kind == OutputKind::Oci) && !o.rewrite_timestamp;
+    let archives = |o: &&Checked| matches!(o.output.kind, OutputKind::Oci | OutputKind::Docker);
+    let wants = |o: &&Checked| (o.pushes() || archives(o)) && !o.rewrite_timestamp;
     let first = outputs.iter().find(wants)?;
     let purpose = Purpose::Send(first.names.first().filter(|_| first.pushes()).cloned());
     let format = match first.output.kind {
@@ -88,7 +105,8 @@ pub fn early_form(outputs: &[Checked]) -> Option<EarlyForm> {
         _ => first.format.clone(),
     };
     let suffices = outputs.iter().all(|o| wants(&o) || o.output.kind == OutputKind::CacheOnly);
-    (format.compression != Compression::None).then_some(EarlyForm { format, purpose, suffices })
+    let loads = first.loads() && format.compression == Compression::None;
+    Some(EarlyForm { format, purpose, suffices, loads })
 }
 
 /// Checks all outputs: nobody wants to learn after ten minutes that a name was misspelt.
@@ -213,6 +231,9 @@ async fn run_one(
 ) -> Result<Option<Descriptor>, BuildError> {
     let dest = checked.output.dest.clone();
     let kind = checked.output.kind;
+    if !checked.loads() {
+        session.forms.settle().await?;
+    }
     match kind {
         OutputKind::CacheOnly => return Ok(None),
         OutputKind::Local | OutputKind::Tar => {
@@ -245,12 +266,12 @@ async fn run_one(
         OutputKind::Registry => transfer::push_bundle(session, &bundle, &checked.names, events).await?,
         OutputKind::Oci | OutputKind::Docker => {
             let docker = kind == OutputKind::Docker;
-            let form = if docker { Form::Docker { known: 0 } } else { Form::Oci };
+            let form = if docker { Form::Docker { known: 0, sent: None } } else { Form::Oci };
             let dest_is_stdout = dest.as_deref() == Some(std::path::Path::new("-"));
             let target = match (dest.filter(|_| !dest_is_stdout), checked.as_directory) {
                 (Some(dest), true) => archive::Target::Directory(dest),
                 (Some(dest), false) => archive::Target::File(dest),
-                (None, _) if docker && !dest_is_stdout => {
+                (None, _) if checked.loads() => {
                     let descriptor = archive::dated(&bundle);
                     engine::load(session, bundle, &checked.names).await?;
                     return Ok(Some(descriptor));
@@ -262,8 +283,10 @@ async fn run_one(
             }
             let (session, names, descriptor) =
                 (session.clone(), checked.names.clone(), archive::dated(&bundle));
-            task::blocking("write archive", move || archive::write(&session, &bundle, &names, form, &target))
-                .await?;
+            task::blocking("write archive", move || {
+                archive::write(&session, &bundle, &names, &form, &target)
+            })
+            .await?;
             return Ok(Some(descriptor));
         }
         OutputKind::Local | OutputKind::Tar | OutputKind::CacheOnly => {}

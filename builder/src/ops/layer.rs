@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use cooper_oci::compress::Prepared;
-use cooper_snapshotter::{Active, Error, LayerInfo};
+use cooper_snapshotter::{Active, Announce, Error, LayerInfo};
 
 use crate::copy::Streamed;
 use crate::error::BuildError;
@@ -29,7 +29,8 @@ pub(crate) fn commit_with(
     prepared: Option<Arc<Prepared>>,
 ) -> Result<LayerInfo, BuildError> {
     let store = &build.session.store;
-    let Some(form) = build.last_form(step) else { return Ok(store.commit(active)?) };
+    let form = build.last_form(step).filter(|form| form.is_compressed());
+    let Some(form) = form else { return Ok(store.commit(active)?) };
     // All are busy: the layer is compressed in its turn.
     let Ok(_slot) = Arc::clone(&build.session.compress_slots).try_acquire_owned() else {
         return Ok(store.commit(active)?);
@@ -53,8 +54,13 @@ pub(crate) fn stream(
 ) -> Result<Option<LayerInfo>, BuildError> {
     let Ok(_slot) = Arc::clone(&build.session.compress_slots).try_acquire_owned() else { return Ok(None) };
     let mut making = begin(build, form, true, None)?;
-    match build.session.store.stream(active, &files, making.writer()) {
-        Ok(info) => finish(build, form, making, info).map(Some),
+    let (begun, growing) = (&build.session.begun, making.growing().clone());
+    let announce = form.loads.then(|| Box::new(move |size| begun.begin(&growing, size)) as Announce<'_>);
+    match build.session.store.stream(active, &files, making.writer(), announce) {
+        Ok(info) => {
+            begun.has_all_of(&info.diff_id);
+            finish(build, form, making, info).map(Some)
+        }
         Err(Error::NotSpliced) => Ok(None),
         Err(e) => Err(files.into_failure().map_or_else(|| e.into(), BuildError::from)),
     }

@@ -193,7 +193,8 @@ impl Build {
 
     /// Begins to compress a finished layer of the target, if an output will want that.
     fn begin_form(&self, id: StepId, output: &Output) {
-        let (Some(form), Output::Rootfs(rootfs)) = (&self.early_form, output) else { return };
+        let form = self.early_form.as_ref().filter(|form| form.is_compressed());
+        let (Some(form), Output::Rootfs(rootfs)) = (form, output) else { return };
         let Some(layer) = rootfs.layers().last().filter(|_| self.graph.target_steps().contains(&id)) else {
             return;
         };

@@ -43,6 +43,11 @@ impl<W: Write> Writer<W> {
         self.position
     }
 
+    /// Bytes that the archive will have if it is finished behind this member.
+    pub fn final_bytes(&self) -> u64 {
+        self.position + self.left + self.padding + 2 * BLOCK as u64
+    }
+
     /// The writer underneath. What is written to it directly becomes part of the archive.
     pub fn get_mut(&mut self) -> &mut W {
         &mut self.inner
@@ -92,6 +97,11 @@ impl<W: Write> Writer<W> {
             ));
         }
         self.end_member()
+    }
+
+    /// Counts the data of the current member as written, for an archive of which only the size is wanted.
+    pub fn skip_data(&mut self) {
+        self.position += std::mem::take(&mut self.left);
     }
 
     /// Writes a member with its data.
