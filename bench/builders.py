@@ -34,12 +34,12 @@ class Cooper:
     def command(self, *words):
         return [self.binary, "--root", self.store, *words]
 
-    def build(self, context, archive=None, push=None, compression="gzip", load=None):
+    def build(self, context, archive=None, push=None, compression="gzip", load=None, form="oci"):
         words = ["build", "--progress=quiet", "-t", load or push or "bench:1"]
         for base in self.bases:
             words += ["--build-context", f"{base.name}=oci-layout://{base.layout}"]
         if archive:
-            words += ["--output", f"type=oci,dest={archive}"]
+            words += ["--output", f"type={form},dest={archive}"]
         if push:
             words += ["--output", f"type=registry,compression={compression}"]
         if load:

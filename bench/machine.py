@@ -128,15 +128,6 @@ def curl(folder, requests, after, *words):
     run(after, cwd=folder)
 
 
-def write_archive(context):
-    """The archive of all files, written to disk."""
-    archive = context.parent / "limit.tar"
-    try:
-        return timed(lambda: run(["sh", "-c", 'tar -C "$1" -cf "$2" . && sync -f "$2"', "sh", context, archive]))
-    finally:
-        archive.unlink(missing_ok=True)
-
-
 def command_in_root(root, script):
     """A shell command in a copy of a root directory, without any builder."""
     inner = 'mount -t proc proc "$1/proc" && exec chroot "$1" sh -c "$2"'

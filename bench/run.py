@@ -5,7 +5,7 @@ Each workload is made from a fixed seed and done by every builder in turn (inter
 be equal before any time counts. Prints a Markdown table: medians, ratio to Cooper, peak memory of Cooper's process, and
 what the machine itself needs, measured in the same run. --scale makes the workloads with files smaller.
 
-Peers: buildctl (with a running buildkitd; BUILDKIT_HOST as usual), buildah; crane and skopeo for transfers; docker for
+Peers: buildctl (with a running buildkitd; BUILDKIT_HOST as usual), buildah; crane and skopeo for transfers; dockerd for
 --load. What is not installed or does not answer is named and left out.
 """
 import argparse
@@ -13,7 +13,6 @@ import os
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -26,6 +25,7 @@ import movers
 import plot
 import transfers
 import workloads
+from dockerd import Dockerd
 from registry import Registry
 from tools import drop, timed
 
@@ -38,7 +38,7 @@ class Bench:
     def __init__(self, place, binary, base):
         self.place, self.base, self.images = place, base, {}
         self.cooper = builders.Cooper(place, binary, [base])
-        self.registry = self.source = self._root = None
+        self.registry = self.source = self.dockerd = self._root = None
 
     def base_root(self):
         if self._root is None:
@@ -58,10 +58,14 @@ class Bench:
         if self.registry is None:
             self.registry, self.source = Registry(self.place / "registry"), Registry(self.place / "source")
 
+    def fresh_dockerd(self):
+        self.dockerd = self.dockerd or Dockerd(self.place / "dockerd")
+        self.dockerd.fresh()
+
     def close(self):
-        for registry in (self.registry, self.source):
-            if registry:
-                registry.stop()
+        for daemon in (self.registry, self.source, self.dockerd):
+            if daemon:
+                daemon.stop()
 
 
 def needs_registry(workload):
@@ -72,8 +76,7 @@ def reason_to_skip(workload, base):
     if needs_registry(workload):
         return Registry.missing()
     if isinstance(workload, workloads.Load):
-        answers = shutil.which("docker") and subprocess.run(["docker", "version"], capture_output=True).returncode == 0
-        return None if answers else "dockerd does not answer"
+        return Dockerd.missing()
     if isinstance(workload, workloads.Install):
         return None if base.name == "debian" else "there is no Debian base"
     return None
