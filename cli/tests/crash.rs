@@ -40,6 +40,12 @@ fn copy_only_project(dir: &Path) {
     std::fs::write(dir.join("Dockerfile"), "FROM busybox\nCOPY src /src\n").unwrap();
 }
 
+/// Ends with a COPY that is large enough to go from the context into an archive.
+fn streamed_project(dir: &Path) {
+    copy_only_project(dir);
+    std::fs::write(dir.join("src/big"), vec![b'x'; 17 << 20]).unwrap();
+}
+
 fn build(cooper: &Path, store: &Path, project: &Path, round: &str, output: &str) -> Command {
     let mut command = program(cooper);
     command
@@ -184,15 +190,15 @@ impl Drop for Disk {
     }
 }
 
-/// A kernel may write what is dirty in any order. The worst one: the content of layers last, after all that says that
-/// it is there.
+/// A kernel may write what is dirty in any order. The worst one: the content of layers and blobs last, after all that
+/// says that it is there.
 fn records_reach_the_disk(store: &Path) {
     let mut todo = vec![store.to_path_buf()];
     while let Some(dir) = todo.pop() {
         for entry in std::fs::read_dir(&dir).unwrap() {
             let entry = entry.unwrap();
             let kind = entry.file_type().unwrap();
-            if kind.is_dir() && entry.file_name() != "fs" {
+            if kind.is_dir() && entry.file_name() != "fs" && entry.file_name() != "blobs" {
                 todo.push(entry.path());
             } else if kind.is_file() {
                 std::fs::File::open(entry.path()).unwrap().sync_all().unwrap();
@@ -202,8 +208,8 @@ fn records_reach_the_disk(store: &Path) {
     }
 }
 
-/// Builds on one disk, copies it the moment the build says done, builds on the copy; gives the files that the second build
-/// exports and how many of them are wrong or missing.
+/// Builds on one disk, copies it the moment the build says done, builds on the copy; says how many of the files that the
+/// second build exports are wrong or missing.
 fn power_cut(context: &Context, name: &str, wrapper: &[&str], project: fn(&Path)) -> usize {
     let dir = context.dir().join(name);
     let project_dir = dir.join("project");
@@ -216,7 +222,9 @@ fn power_cut(context: &Context, name: &str, wrapper: &[&str], project: fn(&Path)
     let out = |n: u32| dir.join(format!("out{n}"));
     let export = |n: u32| format!("type=local,dest={}", out(n).display());
     let cooper = context.cooper();
-    let first = build(&cooper, &before.mount.join("store"), &project_dir, "1", &export(1));
+    succeed(&mut build(&cooper, &context.store(), &project_dir, "1", &export(1)));
+    let first = format!("type=oci,dest={}", dir.join("first.tar").display());
+    let first = build(&cooper, &before.mount.join("store"), &project_dir, "1", &first);
     let mut wrapped = program(wrapper.first().map_or(cooper.as_path(), Path::new));
     if !wrapper.is_empty() {
         wrapped.args(&wrapper[1..]).arg(&cooper);
@@ -260,6 +268,7 @@ fn a_power_cut_after_the_build_loses_nothing() {
     let context = Context::new("power-cut");
     assert_eq!(power_cut(&context, "copy-only", &[], copy_only_project), 0);
     assert_eq!(power_cut(&context, "with-run", &[], project), 0);
+    assert_eq!(power_cut(&context, "streamed", &[], streamed_project), 0);
 }
 
 /// The test above can fail: with `syncfs` taken out of the program, files are lost.
