@@ -159,7 +159,7 @@ pub async fn assemble(
         rootfs
             .layers()
             .iter()
-            .map(|layer| layer_descriptor(session, &layer.diff_id, origins, format, purpose)),
+            .map(|layer| layer_descriptor(session, &layer.diff_id, origins, format, purpose, false)),
     )
     .await?;
     let config_type = if format.oci_types { media::OCI_CONFIG } else { media::DOCKER_CONFIG };
@@ -183,13 +183,14 @@ pub async fn assemble(
     })
 }
 
-/// The descriptor of one layer in the format asked for, making it if it is not known.
-async fn layer_descriptor(
+/// The descriptor of one layer in the format asked for, making it if it is not known. `early`: other work comes first.
+pub(crate) async fn layer_descriptor(
     session: &Arc<Inner>,
     diff_id: &Digest,
     origins: &Origins,
     format: &LayerFormat,
     purpose: &Purpose,
+    early: bool,
 ) -> Result<Descriptor, BuildError> {
     if let Some(origin) = origins.get(diff_id)
         && !(format.force && media::compression_of(&origin.descriptor.media_type) != Some(format.compression))
@@ -212,7 +213,7 @@ async fn layer_descriptor(
         format: format.clone(),
         purpose: purpose.clone(),
     };
-    forms::descriptor(session, wanted).await
+    forms::descriptor(session, wanted, early).await
 }
 
 fn converted(media_type: &str, oci_types: bool) -> String {

@@ -20,7 +20,7 @@ use tokio::sync::OnceCell;
 use crate::assemble::{LayerFormat, write_layer_tar};
 use crate::error::{BuildError, Kind};
 use crate::growing::Growing;
-use crate::making::{Making, failed};
+use crate::making::{Destination, Making, failed};
 use crate::session::Inner;
 use crate::task;
 
@@ -105,12 +105,13 @@ impl Place {
     }
 }
 
-/// The descriptor of a layer in a form. The form is made, unless it is known from another time.
-pub async fn descriptor(session: &Arc<Inner>, wanted: Wanted) -> Result<Descriptor, BuildError> {
+/// The descriptor of a layer in a form. The form is made, unless it is known from another time. `early`: other work comes
+/// first.
+pub async fn descriptor(session: &Arc<Inner>, wanted: Wanted, early: bool) -> Result<Descriptor, BuildError> {
     if let Some(known) = known(session, &wanted)? {
         return Ok(known);
     }
-    make(session, wanted, false).await
+    make(session, wanted, early).await
 }
 
 /// Begins to make a form, because it will be wanted; what goes wrong is told when it is. `early`: other work comes first.
@@ -243,7 +244,8 @@ async fn send(
     name: Option<Reference>,
     early: bool,
 ) -> Result<(Digest, u64), BuildError> {
-    let mut making = Making::begin(session, &wanted.format, name, false, None)?;
+    let mut making =
+        Making::begin(session, &wanted.format, name, Destination::File(session.store.scratch_file()?), None)?;
     let (worker, runtime) = (session.clone(), Handle::current());
     in_thread(early, move || {
         write_layer_tar(&worker, &wanted.diff_id, wanted.base.as_ref(), &runtime, making.writer())?;

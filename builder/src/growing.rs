@@ -23,6 +23,8 @@ const PART: usize = 512 * 1024;
 #[derive(Debug)]
 pub struct Growing {
     file: File,
+    /// Where it begins in the file.
+    start: u64,
     state: watch::Sender<State>,
 }
 
@@ -50,8 +52,17 @@ impl Growing {
 
     /// A file of which so many bytes are there.
     pub fn begun<W: Write>(file: File, writer: W, written: u64) -> (Arc<Self>, Announcing<W>) {
+        Self::make(file, 0, writer, written)
+    }
+
+    /// The part of a file from `start` on.
+    pub fn within<W: Write>(file: File, start: u64, writer: W) -> (Arc<Self>, Announcing<W>) {
+        Self::make(file, start, writer, 0)
+    }
+
+    fn make<W: Write>(file: File, start: u64, writer: W, written: u64) -> (Arc<Self>, Announcing<W>) {
         let state = State { written, ..State::default() };
-        let growing = Arc::new(Self { file, state: watch::Sender::new(state) });
+        let growing = Arc::new(Self { file, start, state: watch::Sender::new(state) });
         (growing.clone(), Announcing { inner: writer, told: Told(growing) })
     }
 
@@ -72,7 +83,7 @@ impl Growing {
             let source = growing.clone();
             let part = task::blocking("read layer", move || {
                 let mut part = BytesMut::zeroed(length);
-                Ok(source.file.read_exact_at(&mut part, at).map(|()| part.freeze()))
+                Ok(source.file.read_exact_at(&mut part, source.start + at).map(|()| part.freeze()))
             });
             let part = part.await.map_err(io::Error::other)??;
             let at = at + part.len() as u64;
@@ -186,7 +197,7 @@ impl Read for GrowingReader {
             return if seen.end == Some(End::Whole) { Ok(0) } else { Err(given_up()) };
         }
         let length = usize::try_from(seen.written - at).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.growing.file.read_at(&mut buffer[..length], at)?;
+        let count = self.growing.file.read_at(&mut buffer[..length], self.growing.start + at)?;
         self.at += count as u64;
         Ok(count)
     }

@@ -7,6 +7,7 @@
 mod advice;
 mod arrivals;
 mod assemble;
+mod behind;
 mod build;
 mod cancel;
 mod check;

@@ -1,7 +1,7 @@
 //! One compressed form of a layer while it is made.
 //!
-//! What is written to it is the layer's tar. The form goes into a file and, where a registry waits for it, out to it as it
-//! grows. The file has no name, or becomes a blob of the store.
+//! What is written to it is the layer's tar. The form is hashed and written in a thread of its own. It goes into a file and, where a registry waits for it, out to it as it
+//! grows. The file has no name, becomes a blob of the store, or is an archive of which the form is a part.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,6 +13,7 @@ use cooper_snapshotter::BlobWriter;
 use tokio::sync::oneshot;
 
 use crate::assemble::LayerFormat;
+use crate::behind::Behind;
 use crate::error::{BuildError, Kind};
 use crate::growing::{Announcing, Growing};
 use crate::session::Inner;
@@ -21,53 +22,66 @@ use crate::task;
 /// The form. Dropping it without [`finish`](Self::finish) gives it up.
 pub struct Making {
     session: Arc<Inner>,
-    encoder: Encoder<Announcing<Target>>,
+    encoder: Encoder<Behind<Announcing<Target>>>,
     growing: Arc<Growing>,
     told: oneshot::Sender<Digest>,
     upload: Option<(String, task::Task<bool>)>,
 }
 
+/// Where a form shall be.
+pub enum Destination {
+    /// In a file of its own, for this session.
+    File(File),
+    /// In the store.
+    Blob,
+    /// In a file that stays, from this place on, where the file's cursor is.
+    Part(File, u64),
+}
+
 /// Where the bytes go.
 enum Target {
-    Scratch(HashingWriter<File>),
+    File(HashingWriter<File>),
     Blob(BlobWriter),
 }
 
 impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Scratch(writer) => writer.write(bytes),
+            Self::File(writer) => writer.write(bytes),
             Self::Blob(writer) => writer.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Scratch(writer) => writer.flush(),
+            Self::File(writer) => writer.flush(),
             Self::Blob(writer) => writer.flush(),
         }
     }
 }
 
 impl Making {
-    /// Begins, and begins to send it to the repository of `name`. With `keep` it will be a blob of the store. Blocks that are
-    /// `prepared` need not be compressed. To be called
-    /// from a thread of the runtime.
+    /// Begins, and begins to send it to the repository of `name`. Blocks that are `prepared` need not be compressed. To be
+    /// called from a thread of the runtime.
     pub fn begin(
         session: &Arc<Inner>,
         format: &LayerFormat,
         name: Option<Reference>,
-        keep: bool,
+        destination: Destination,
         prepared: Option<Arc<Prepared>>,
     ) -> Result<Making, BuildError> {
-        let (file, target) = if keep {
-            let writer = session.store.blob_writer(None, None)?;
-            (writer.reader()?, Target::Blob(writer))
-        } else {
-            let file = session.store.scratch_file()?;
-            (file.try_clone().map_err(failed)?, Target::Scratch(HashingWriter::new(file)))
+        let start = if let Destination::Part(_, start) = destination { start } else { 0 };
+        let (file, target) = match destination {
+            Destination::Blob => {
+                let writer = session.store.blob_writer(None, None)?;
+                (writer.reader()?, Target::Blob(writer))
+            }
+            Destination::File(file) | Destination::Part(file, _) => {
+                (file.try_clone().map_err(failed)?, Target::File(HashingWriter::new(file)))
+            }
         };
-        let (growing, writer) = Growing::new(file, target);
+        let (growing, writer) = Growing::within(file, start, target);
+        let writer = Behind::start("layer", writer).map_err(failed)?;
         let encoder =
             compress::encoder_with(writer, format.compression, format.level, session.threads, prepared)
                 .map_err(failed)?;
@@ -97,9 +111,10 @@ impl Making {
     /// forms have settled.
     pub fn finish(self) -> Result<(Digest, u64), BuildError> {
         let Self { session, encoder, growing, told, upload } = self;
-        let target = encoder.finish().map_err(failed)?.finish().map_err(failed)?;
+        let target =
+            encoder.finish().and_then(Behind::finish).and_then(Announcing::finish).map_err(failed)?;
         let (digest, size_bytes, blob) = match target {
-            Target::Scratch(writer) => {
+            Target::File(writer) => {
                 let (_, digest, size_bytes) = writer.finish();
                 (digest, size_bytes, None)
             }

@@ -205,6 +205,39 @@ fn quiet_prints_the_image_id_only() {
 }
 
 #[test]
+fn an_archive_that_is_begun_during_the_last_command_is_that_of_a_later_build() {
+    if !can_build() {
+        return;
+    }
+    let context = Context::new("early");
+    let dockerfile = "FROM busybox\nRUN echo below > /below\nRUN yes | head -c 3000000 > /large && \
+                      i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done\n";
+    let app = context.write("app/Dockerfile", dockerfile).parent().unwrap().to_owned();
+    let build = |name: &str, more: &[&str]| {
+        let path = context.dir().join("out").join(name);
+        let output = format!("type=oci,name=demo:1,dest={}", path.display());
+        let words = [&["--output", &output, app.to_str().unwrap()], more].concat();
+        (context.build(words), path)
+    };
+    std::fs::create_dir(context.dir().join("out")).unwrap();
+    let (first, early) = build("early.tar", &[]);
+    first.expect_success();
+    let (second, late) = build("late.tar", &[]);
+    second.expect_success();
+    assert!(std::fs::read(&early).unwrap() == std::fs::read(&late).unwrap());
+    assert_eq!(std::fs::metadata(early).unwrap().mode() & 0o777, 0o644);
+    // One is replaced, and a command that fails leaves what was there.
+    let before = std::fs::metadata(&late).unwrap().ino();
+    build("late.tar", &["--no-cache"]).0.expect_success();
+    assert_ne!(std::fs::metadata(&late).unwrap().ino(), before);
+    context.write("app/Dockerfile", "FROM busybox\nRUN false\n");
+    let kept = std::fs::read(&late).unwrap();
+    assert_ne!(build("late.tar", &[]).0.code, Some(0));
+    assert!(std::fs::read(&late).unwrap() == kept);
+    assert_eq!(std::fs::read_dir(context.dir().join("out")).unwrap().count(), 2);
+}
+
+#[test]
 fn a_broken_destination_fails_and_leaves_nothing() {
     if !can_build() {
         return;

@@ -96,17 +96,9 @@ impl<'scope, C: Send + 'scope> Pipe<'scope, '_, C> {
         let mut left = entry.size;
         self.push(Part::Entry(entry))?;
         while left > 0 {
-            let start = self.batch.bytes.len();
-            let room = BATCH_BYTES.saturating_sub(start);
-            let wanted = usize::try_from(left).unwrap_or(room).min(room);
-            self.batch.bytes.resize(start + wanted, 0);
-            let got = loop {
-                match file.read(&mut self.batch.bytes[start..]) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    other => break other.map_err(failed)?,
-                }
-            };
-            self.batch.bytes.truncate(start + got);
+            let room = BATCH_BYTES.saturating_sub(self.batch.bytes.len()) as u64;
+            let mut part = file.by_ref().take(left.min(room));
+            let got = part.read_to_end(&mut self.batch.bytes).map_err(failed)?;
             if got == 0 {
                 let text = format!("the file is {left} bytes shorter than it was");
                 return Err(failed(io::Error::new(io::ErrorKind::UnexpectedEof, text)));

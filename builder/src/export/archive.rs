@@ -197,10 +197,7 @@ pub(super) fn append<W: Write>(
     form: &Form,
     tar: &mut Writer<W>,
 ) -> Result<(), BuildError> {
-    for dir in ["blobs/", "blobs/sha256/"] {
-        let dir = Entry { kind: EntryKind::Dir, mode: 0o755, ..file(dir, 0) };
-        tar.append(&dir).map_err(failed)?;
-    }
+    append_folders(tar).map_err(failed)?;
     let (known, sent) = match form {
         Form::Docker { known, sent } => (*known, sent.as_ref()),
         Form::Oci => (0, None),
@@ -208,15 +205,37 @@ pub(super) fn append<W: Write>(
     let mut seen: BTreeSet<Digest> = sent.iter().map(|sent| sent.diff_id.clone()).collect();
     for (diff_id, descriptor) in bundle.images.iter().flat_map(|i| &i.layers).skip(known) {
         if seen.insert(descriptor.digest.clone()) {
-            let path = blob_path(&descriptor.digest);
-            tar.append(&file(&path, descriptor.size)).map_err(failed)?;
+            tar.append(&blob(&descriptor.digest, descriptor.size)).map_err(failed)?;
             layer(session, diff_id, descriptor, tar)?;
         }
     }
+    append_documents(tar, bundle, names, form)
+}
+
+/// What an archive begins with.
+pub(super) fn append_folders<W: Write>(tar: &mut Writer<W>) -> std::io::Result<()> {
+    for dir in ["blobs/", "blobs/sha256/"] {
+        tar.append(&Entry { kind: EntryKind::Dir, mode: 0o755, ..file(dir, 0) })?;
+    }
+    Ok(())
+}
+
+/// What follows the layers.
+pub(super) fn append_documents<W: Write>(
+    tar: &mut Writer<W>,
+    bundle: &Bundle,
+    names: &[Reference],
+    form: &Form,
+) -> Result<(), BuildError> {
     for (path, bytes) in documents(bundle, names, form)? {
         tar.append_with(&file(&path, bytes.len() as u64), &mut bytes.as_slice()).map_err(failed)?;
     }
     Ok(())
+}
+
+/// A layer in an archive.
+pub(super) fn blob(digest: &Digest, size_bytes: u64) -> Entry {
+    file(&blob_path(digest), size_bytes)
 }
 
 /// A file of the archive.

@@ -2,12 +2,14 @@
 
 mod archive;
 mod clamp;
+mod early;
 mod engine;
 mod feeding;
 mod files;
 mod push;
 
 pub(crate) use archive::replace_file;
+pub(crate) use early::{Beginning, EarlyArchive};
 pub(crate) use engine::Begun;
 
 use std::sync::Arc;
@@ -37,6 +39,8 @@ pub struct Checked {
     as_directory: bool,
     rewrite_timestamp: bool,
     platform_split: Option<bool>,
+    /// Its archive, which may be begun before there is an image.
+    early: Option<EarlyArchive>,
 }
 
 impl Checked {
@@ -85,6 +89,8 @@ pub struct EarlyForm {
     pub suffices: bool,
     /// An engine will load it, uncompressed.
     pub loads: bool,
+    /// An archive that consists of such layers.
+    pub archive: Option<EarlyArchive>,
 }
 
 impl EarlyForm {
@@ -106,7 +112,7 @@ pub fn early_form(outputs: &[Checked]) -> Option<EarlyForm> {
     };
     let suffices = outputs.iter().all(|o| wants(&o) || o.output.kind == OutputKind::CacheOnly);
     let loads = first.loads() && format.compression == Compression::None;
-    Some(EarlyForm { format, purpose, suffices, loads })
+    Some(EarlyForm { format, purpose, suffices, loads, archive: first.early.clone() })
 }
 
 /// Checks all outputs: nobody wants to learn after ten minutes that a name was misspelt.
@@ -176,7 +182,10 @@ fn check_one(output: Output, tags: &[String]) -> Result<Checked, BuildError> {
     if as_directory && output.dest.is_none() {
         return Err(BuildError::user("dest is required when tar=false"));
     }
+    let path = output.dest.clone().filter(|dest| dest.as_os_str() != "-");
+    let early = path.filter(|_| kind == OutputKind::Oci && !as_directory && !rewrite_timestamp);
     Ok(Checked {
+        early: early.map(EarlyArchive::new),
         output,
         names,
         naming,
@@ -283,7 +292,11 @@ async fn run_one(
             }
             let (session, names, descriptor) =
                 (session.clone(), checked.names.clone(), archive::dated(&bundle));
+            let early = checked.early.clone();
             task::blocking("write archive", move || {
+                if early.is_some_and(|early| early.finish(&bundle, &names)) {
+                    return Ok(());
+                }
                 archive::write(&session, &bundle, &names, &form, &target)
             })
             .await?;

@@ -17,6 +17,7 @@ use cooper_sys::fs::{self, FileKind, OFlags, Stat};
 use tokio::runtime::Handle;
 
 use crate::error::BuildError;
+use crate::making::failed;
 use crate::solver::Build;
 use crate::task::{self, Task};
 
@@ -76,12 +77,14 @@ impl Ahead {
             return Ok(None);
         };
         let Some(upper) = active.upper()?.filter(|_| build.session.threads > 1) else { return Ok(None) };
-        let prepared = Arc::new(Prepared::new(build.session.store.scratch_file()?, form.format.level));
+        let file = build.session.store.scratch_file()?;
+        let scratch = file.try_clone().map_err(failed)?;
+        let prepared = Arc::new(Prepared::new(file, form.format.level));
         let ended = Arc::<Ended>::default();
         let work = {
             let (prepared, ended) = (prepared.clone(), ended.clone());
             move || {
-                Worker { upper, prepared, ended, seen: HashMap::new() }.run();
+                Worker { upper, prepared, scratch, ended, seen: HashMap::new() }.run();
                 Ok(())
             }
         };
@@ -104,6 +107,8 @@ type Look = (u64, (i64, u32), (i64, u32));
 struct Worker {
     upper: OwnedFd,
     prepared: Arc<Prepared>,
+    /// The file of what is prepared.
+    scratch: File,
     ended: Arc<Ended>,
     /// Large files by inode number: as they were at the last look, and whether they are done.
     seen: HashMap<u64, (Look, bool)>,
@@ -184,6 +189,9 @@ impl Worker {
             }
             at += count as u64;
         }
+        // The layer must be on disk at the end. The sync then has less to do, of what is not of the layer, too.
+        fs::start_writeback(file, 0, at);
+        fs::start_writeback(&self.scratch, 0, 0);
         Ok(())
     }
 }

@@ -6,27 +6,37 @@
 
 use std::sync::Arc;
 
+use cooper_oci::Digest;
 use cooper_oci::compress::Prepared;
 use cooper_snapshotter::{Active, Announce, Error, LayerInfo};
 
 use crate::copy::Streamed;
 use crate::error::BuildError;
-use crate::export::EarlyForm;
+use crate::export::{Beginning, EarlyArchive, EarlyForm};
 use crate::forms::{self, Purpose};
-use crate::making::Making;
+use crate::making::{Destination, Making, failed};
+use crate::rootfs::Rootfs;
 use crate::solver::Build;
+use crate::task;
 
 /// Makes the layer of a step. Blocks.
 pub(crate) fn commit(build: &Build, step: usize, active: Active) -> Result<LayerInfo, BuildError> {
-    commit_with(build, step, active, None)
+    commit_with(build, step, active, None, None)
 }
 
-/// As [`commit`], with blocks that were prepared for its form.
+/// Begins an archive of which a step's layer will be the last one, if such an archive is wanted.
+pub(crate) fn begin_archive(build: &Build, step: usize, base: &Rootfs) -> Option<Beginning> {
+    let form = build.last_form(step).filter(|form| form.is_compressed());
+    form.and_then(|form| EarlyArchive::begin(build, form, base))
+}
+
+/// As [`commit`], with blocks that were prepared for its form, and an archive that was begun for it.
 pub(crate) fn commit_with(
     build: &Build,
     step: usize,
     active: Active,
     prepared: Option<Arc<Prepared>>,
+    archive: Option<Beginning>,
 ) -> Result<LayerInfo, BuildError> {
     let store = &build.session.store;
     let form = build.last_form(step).filter(|form| form.is_compressed());
@@ -35,9 +45,22 @@ pub(crate) fn commit_with(
     let Ok(_slot) = Arc::clone(&build.session.compress_slots).try_acquire_owned() else {
         return Ok(store.commit(active)?);
     };
-    let mut making = begin(build, form, false, prepared)?;
+    let archive = archive.and_then(Beginning::end);
+    let destination = match &archive {
+        Some((_, below)) => {
+            below.place().map(|(file, start)| Destination::Part(file, start)).map_err(failed)?
+        }
+        None => Destination::File(store.scratch_file()?),
+    };
+    let mut making = begin(build, form, destination, prepared.clone())?;
     let info = store.commit_to(active, making.writer())?;
-    finish(build, form, making, info)
+    let (digest, size_bytes) = finish(build, form, making, &info)?;
+    // To free a large file takes a while.
+    task::spawn(task::blocking("drop", move || Ok(drop(prepared))));
+    if let Some((early, below)) = archive {
+        below.has_last(&early, digest, size_bytes);
+    }
+    Ok(info)
 }
 
 /// The form that is all that is needed of a step's layer, if that is so.
@@ -53,13 +76,13 @@ pub(crate) fn stream(
     files: Streamed<'_>,
 ) -> Result<Option<LayerInfo>, BuildError> {
     let Ok(_slot) = Arc::clone(&build.session.compress_slots).try_acquire_owned() else { return Ok(None) };
-    let mut making = begin(build, form, true, None)?;
+    let mut making = begin(build, form, Destination::Blob, None)?;
     let (begun, growing) = (&build.session.begun, making.growing().clone());
     let announce = form.loads.then(|| Box::new(move |size| begun.begin(&growing, size)) as Announce<'_>);
     match build.session.store.stream(active, &files, making.writer(), announce) {
         Ok(info) => {
             begun.has_all_of(&info.diff_id);
-            finish(build, form, making, info).map(Some)
+            finish(build, form, making, &info).map(|_| Some(info))
         }
         Err(Error::NotSpliced) => Ok(None),
         Err(e) => Err(files.into_failure().map_or_else(|| e.into(), BuildError::from)),
@@ -69,18 +92,23 @@ pub(crate) fn stream(
 fn begin(
     build: &Build,
     form: &EarlyForm,
-    keep: bool,
+    destination: Destination,
     prepared: Option<Arc<Prepared>>,
 ) -> Result<Making, BuildError> {
     let name = match &form.purpose {
         Purpose::Send(name) => name.clone(),
         Purpose::Keep => None,
     };
-    Making::begin(&build.session, &form.format, name, keep, prepared)
+    Making::begin(&build.session, &form.format, name, destination, prepared)
 }
 
-fn finish(build: &Build, form: &EarlyForm, making: Making, info: LayerInfo) -> Result<LayerInfo, BuildError> {
+fn finish(
+    build: &Build,
+    form: &EarlyForm,
+    making: Making,
+    info: &LayerInfo,
+) -> Result<(Digest, u64), BuildError> {
     let (digest, size_bytes) = making.finish()?;
-    forms::remember(&build.session, &info.diff_id, &form.format, digest, size_bytes)?;
-    Ok(info)
+    forms::remember(&build.session, &info.diff_id, &form.format, digest.clone(), size_bytes)?;
+    Ok((digest, size_bytes))
 }

@@ -111,6 +111,7 @@ impl LayerStep for RunStep<'_> {
                     killer.kill();
                 }
                 let ahead = Ahead::start(&build, step, &active)?;
+                let archive = layer::begin_archive(&build, step, &base);
                 let status = child.wait().map_err(|e| {
                     BuildError::new(Kind::Internal, "the command could not be waited for").caused_by(e)
                 })?;
@@ -119,7 +120,7 @@ impl LayerStep for RunStep<'_> {
                 }
                 check(&op, status)?;
                 drop(held);
-                layer::commit_with(&build, step, active, ahead.map(Ahead::finish))
+                layer::commit_with(&build, step, active, ahead.map(Ahead::finish), archive)
             })
         };
         let all = async { tokio::join!(work, out, err) };

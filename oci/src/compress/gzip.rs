@@ -33,18 +33,31 @@ pub struct GzipWriter<W: Write> {
     inner: W,
     level: u32,
     block: Vec<u8>,
+    /// Of a block that is done, for the next one.
+    spare: Vec<u8>,
     tar: Follower,
     /// Whether a block was ended.
     begun: bool,
     coder: Coder,
 }
 
+/// Blocks a thread that wait, if they are so small that together they are no larger than two large ones.
+const MOST_WAITING: usize = 8;
+
+/// A block, and the members that it became.
+type Done = (Vec<u8>, Vec<u8>);
+
 /// Where blocks are compressed.
 enum Coder {
     /// In the caller's thread.
     Here(Box<Deflater>),
     /// In threads of their own.
-    Pool(Pool<Vec<u8>, Vec<u8>>),
+    Pool {
+        pool: Pool<Vec<u8>, Done>,
+        /// Bytes of blocks whose members were not written yet, and how many of them there may be.
+        waiting: usize,
+        most: usize,
+    },
 }
 
 impl<W: Write> GzipWriter<W> {
@@ -64,17 +77,21 @@ impl<W: Write> GzipWriter<W> {
         let coder = if threads > 1 {
             let make = Arc::new(move || {
                 let (mut deflater, prepared) = (Deflater::new(level), prepared.clone());
-                move |block: Vec<u8>| match prepared.as_ref().and_then(|prepared| prepared.find(&block)) {
-                    Some(members) => Ok(members),
-                    None => deflater.members(&block),
+                move |block: Vec<u8>| {
+                    let members = match prepared.as_ref().and_then(|prepared| prepared.find(&block)) {
+                        Some(members) => members,
+                        None => deflater.members(&block)?,
+                    };
+                    Ok((block, members))
                 }
             });
-            Coder::Pool(Pool::start("gzip", threads, make)?)
+            let pool = Pool::start("gzip", threads, MOST_WAITING, make)?;
+            Coder::Pool { most: pool.threads() * 2 * BLOCK, waiting: 0, pool }
         } else {
             Coder::Here(Box::new(Deflater::new(level)))
         };
         let (block, tar) = (Vec::with_capacity(BLOCK), Follower::new());
-        Ok(Self { inner, level, block, tar, begun: false, coder })
+        Ok(Self { inner, level, block, spare: Vec::new(), tar, begun: false, coder })
     }
 
     /// Compresses what is left, ends the stream and hands back the writer.
@@ -82,9 +99,9 @@ impl<W: Write> GzipWriter<W> {
         if !self.block.is_empty() || !self.begun {
             self.end_block()?;
         }
-        if let Coder::Pool(pool) = self.coder {
+        if let Coder::Pool { pool, .. } = self.coder {
             for done in pool.finish() {
-                self.inner.write_all(&done?)?;
+                self.inner.write_all(&done?.1)?;
             }
         }
         Ok(self.inner)
@@ -98,11 +115,21 @@ impl<W: Write> GzipWriter<W> {
                 self.block.clear();
                 self.inner.write_all(&members)
             }
-            Coder::Pool(pool) => {
-                let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
-                match pool.push(block)? {
-                    Some(members) => self.inner.write_all(&members),
-                    None => Ok(()),
+            Coder::Pool { pool, waiting, most } => {
+                let block = std::mem::replace(&mut self.block, std::mem::take(&mut self.spare));
+                *waiting += block.len();
+                let mut done = pool.push(block)?;
+                loop {
+                    if let Some((mut block, members)) = done {
+                        *waiting -= block.len();
+                        block.clear();
+                        self.spare = block;
+                        self.inner.write_all(&members)?;
+                    }
+                    if *waiting <= *most {
+                        return Ok(());
+                    }
+                    done = pool.pop().transpose()?;
                 }
             }
         }
@@ -139,12 +166,14 @@ pub(super) struct Deflater {
     compressor: Compressor,
     /// Puts blocks into a stream as they are.
     store: Compressor,
+    /// Where deflate writes.
+    room: Vec<u8>,
 }
 
 impl Deflater {
     pub(super) fn new(level: u32) -> Self {
         let make = |level| Compressor::new(CompressionLvl::new(level).unwrap_or_default());
-        Self { compressor: make(i32::try_from(level).unwrap_or(9)), store: make(0) }
+        Self { compressor: make(i32::try_from(level).unwrap_or(9)), store: make(0), room: Vec::new() }
     }
 
     /// One block as members: what is noise is stored in members of its own.
@@ -153,24 +182,26 @@ impl Deflater {
         for Piece { range, noise } in noise::pieces(block) {
             self.member(&block[range], noise, &mut bytes)?;
         }
-        // Finished blocks may have to wait for slow ones.
-        bytes.shrink_to_fit();
         Ok(bytes)
     }
 
     /// Appends one member.
     fn member(&mut self, data: &[u8], noise: bool, bytes: &mut Vec<u8>) -> io::Result<()> {
         let compressor = if noise { &mut self.store } else { &mut self.compressor };
-        let start = bytes.len();
-        bytes.resize(start + HEAD + compressor.deflate_compress_bound(data.len()) + TAIL, 0);
-        let length = compressor.deflate_compress(data, &mut bytes[start + HEAD..]).map_err(no_room)?;
-        bytes.truncate(start + HEAD + length);
-        bytes.extend_from_slice(&libdeflater::crc32(data).to_le_bytes());
+        let bound = compressor.deflate_compress_bound(data.len());
+        if self.room.len() < bound {
+            self.room.resize(bound, 0);
+        }
+        let length = compressor.deflate_compress(data, &mut self.room).map_err(no_room)?;
+        let whole = HEAD + length + TAIL;
         let too_long = |_| io::Error::other("a block is too long");
+        // Finished blocks may have to wait for slow ones.
+        bytes.reserve_exact(whole);
+        bytes.extend_from_slice(&HEADER);
+        bytes.extend_from_slice(&u32::try_from(whole).map_err(too_long)?.to_le_bytes());
+        bytes.extend_from_slice(&self.room[..length]);
+        bytes.extend_from_slice(&libdeflater::crc32(data).to_le_bytes());
         bytes.extend_from_slice(&u32::try_from(data.len()).map_err(too_long)?.to_le_bytes());
-        let whole = u32::try_from(bytes.len() - start).map_err(too_long)?;
-        bytes[start..start + HEADER.len()].copy_from_slice(&HEADER);
-        bytes[start + HEADER.len()..start + HEAD].copy_from_slice(&whole.to_le_bytes());
         Ok(())
     }
 }

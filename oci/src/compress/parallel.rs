@@ -58,7 +58,7 @@ impl<R: BufRead> Members<R> {
             let mut decompressor = Decompressor::new();
             move |member: Vec<u8>| inflate(&mut decompressor, &member)
         });
-        let pool = Pool::start("gunzip", threads, make)?;
+        let pool = Pool::start("gunzip", threads, 2, make)?;
         Ok(Self { inner: Some(inner), pool, block: Cursor::default(), rest: None })
     }
 

@@ -24,15 +24,15 @@ struct Job<I, O> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
-    /// Starts threads; each makes one worker for itself.
-    pub(super) fn start<F, M>(name: &str, threads: usize, make: Arc<M>) -> io::Result<Self>
+    /// Starts threads; each makes one worker for itself. So many blocks a thread are held at most: one in work, those that
+    /// wait for that, and those that are done and wait for slower ones.
+    pub(super) fn start<F, M>(name: &str, threads: usize, blocks: usize, make: Arc<M>) -> io::Result<Self>
     where
         M: Fn() -> F + Send + Sync + 'static,
         F: FnMut(I) -> io::Result<O>,
     {
         let threads = threads.clamp(1, MAX_THREADS);
-        // Two blocks a thread: one in work, one that waits.
-        let max_pending = threads * 2;
+        let max_pending = threads * blocks;
         let (jobs, queue) = sync_channel::<Job<I, O>>(max_pending);
         let queue = Arc::new(Mutex::new(queue));
         let threads = (0..threads)
@@ -42,6 +42,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             })
             .collect::<io::Result<_>>()?;
         Ok(Self { jobs, pending: VecDeque::new(), max_pending, threads })
+    }
+
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        self.threads.len()
     }
 
     /// Whether the next [`push`](Self::push) waits for a result.

@@ -20,7 +20,7 @@ pub fn syncfs(fd: impl AsFd) -> Result<()> {
     rustix::fs::syncfs(fd).at("syncfs", "")
 }
 
-/// Begins to write what a file has in `offset..offset + length` to disk, and does not wait for it: an [`fsync`] later on
+/// Begins to write what a file has in `offset..offset + length` (to its end, if `length` is 0) to disk, and does not wait for it: an [`fsync`] later on
 /// has less to do. Makes nothing durable. Best effort: not every filesystem can.
 pub fn start_writeback(fd: impl AsFd, offset: u64, length: u64) {
     let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else { return };
