@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use cooper_oci::Reference;
@@ -104,17 +105,28 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The 401s that one call answers: the first challenge, and the refusal of one token.
+/// What was refused so long after it was had may have been good when it was sent.
+const STALE: Duration = Duration::from_secs(10);
+/// How many such refusals one call answers.
+const MOST_STALE: u32 = 3;
+
+/// The 401s that one call answers: the first challenge, and the refusal of one fresh token.
 #[derive(Default)]
 pub(crate) struct Challenges {
     first: bool,
     refused: bool,
+    stale: u32,
 }
 
 impl Challenges {
-    /// Whether this one is to be answered; `used` says whether we had shown something.
-    pub(crate) fn answer(&mut self, used: bool) -> bool {
-        let seen = if used { &mut self.refused } else { &mut self.first };
+    /// Whether this one is to be answered; `shown` says how old what we had shown is.
+    pub(crate) fn answer(&mut self, shown: Option<Duration>) -> bool {
+        if shown.is_some_and(|age| age >= STALE) && self.stale < MOST_STALE {
+            self.stale += 1;
+            self.refused = true;
+            return true;
+        }
+        let seen = if shown.is_some() { &mut self.refused } else { &mut self.first };
         !std::mem::replace(seen, true)
     }
 
@@ -243,7 +255,7 @@ impl Inner {
             // Some say 403 to who did not say who they are.
             let unasked = status == 403 && ours && authorization.is_none() && challenges.is_new();
             if status == 401 && ours || unasked && self.may_introduce(call).await {
-                if !challenges.answer(authorization.is_some()) {
+                if !challenges.answer(authorization.as_ref().map(Authorization::age)) {
                     return Err(self.still_refused(call.target, reply, authorization.as_ref()).await);
                 }
                 let headers = reply.response.headers().clone();
@@ -341,5 +353,24 @@ pub(crate) fn target_of(reference: &Reference, object: impl ToString) -> Target 
         registry: reference.registry.clone(),
         repository: reference.repository.clone(),
         object: object.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_token_that_is_refused_ends_it_and_a_stale_one_does_not() {
+        let (none, fresh, stale) = (None, Some(Duration::ZERO), Some(STALE));
+        let answers = |shown: &[Option<Duration>]| -> Vec<bool> {
+            let mut challenges = Challenges::default();
+            shown.iter().map(|shown| challenges.answer(*shown)).collect()
+        };
+        assert_eq!(answers(&[none, none]), [true, false]);
+        assert_eq!(answers(&[none, fresh, fresh]), [true, true, false]);
+        assert_eq!(answers(&[stale, stale, fresh]), [true, true, false]);
+        // A registry that always takes long to refuse is not asked for ever.
+        assert_eq!(answers(&[stale; 4]), [true, true, true, false]);
     }
 }

@@ -80,6 +80,7 @@ mod resolve;
 mod retry;
 mod secret;
 mod segments;
+mod sent;
 mod session;
 mod sink;
 mod source;

@@ -316,7 +316,7 @@ impl Push<'_> {
                 return Err(error);
             }
             // The answer may have been lost, but not the blob.
-            if breaks > 0 && self.exists(&descriptor.digest).await? {
+            if self.exists(&descriptor.digest).await? {
                 return Ok(());
             }
         }

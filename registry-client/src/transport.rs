@@ -6,10 +6,8 @@
 //! Bodies are never decoded. Connections are the matter of `pool`.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -27,6 +25,8 @@ use crate::proxy::{Proxy, Refusal};
 use crate::reach::{NetworkPolicy, Range, Ranges, Refused};
 use crate::redirect;
 use crate::retry::Failure;
+use crate::sent::Rest;
+pub(crate) use crate::sent::Sent;
 
 const MAX_REDIRECTS: usize = 10;
 
@@ -54,39 +54,8 @@ pub(crate) struct Reply {
     pub(crate) response: Response,
     /// Whether it comes from another origin than was asked.
     pub(crate) foreign: bool,
-}
-
-/// Watches the body of an upload: how much of it is sent, and whether its source failed.
-pub(crate) struct Sent {
-    bytes: AtomicU64,
-    total: u64,
-    trouble: Mutex<Option<io::Error>>,
-}
-
-impl Sent {
-    pub(crate) fn new(total: u64) -> Self {
-        Self { bytes: AtomicU64::new(0), total, trouble: Mutex::default() }
-    }
-
-    pub(crate) fn add(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Keeps the source's error, and gives one to end the request with.
-    pub(crate) fn fail(&self, error: io::Error) -> io::Error {
-        let copy = io::Error::new(error.kind(), error.to_string());
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        copy
-    }
-
-    /// The error that the source ended with.
-    pub(crate) fn trouble(&self) -> Option<io::Error> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
+    /// If it came before the request's body was sent: closes the connection when it is dropped.
+    pub(crate) early: Option<Rest>,
 }
 
 /// The way of all requests of one client.
@@ -130,12 +99,12 @@ impl Transport {
     }
 
     /// Sends a request and follows its redirects. `sent` watches the body of an upload, which has no
-    /// limit on its whole time.
+    /// limit on its whole time, and of which nothing more is sent once it is answered.
     pub(crate) async fn send(
         &self,
         target: &Target,
         outgoing: Outgoing,
-        sent: Option<&Sent>,
+        sent: Option<&Arc<Sent>>,
     ) -> Result<Reply, SendError> {
         let Outgoing { home, method, mut url, headers, mut authorization, mut body, lane } = outgoing;
         let mut foreign = false;
@@ -152,6 +121,7 @@ impl Transport {
                 request = request.body(body);
             }
             let response = self.in_time(target, &url, request, sent).await?;
+            let early = sent.filter(|sent| !sent.is_whole()).map(Sent::hold);
             if named {
                 self.met(&url, &response);
             }
@@ -161,7 +131,7 @@ impl Transport {
                 _ => false,
             };
             if !redirect {
-                return Ok(Reply { response, foreign });
+                return Ok(Reply { response, foreign, early });
             }
             let next = redirect::target(&url, response.headers())
                 .map_err(|what| SendError::Final(Error::protocol(target, what)))?;
@@ -179,7 +149,7 @@ impl Transport {
         target: &Target,
         url: &Url,
         request: reqwest::RequestBuilder,
-        sent: Option<&Sent>,
+        sent: Option<&Arc<Sent>>,
     ) -> Result<Response, SendError> {
         let work = async {
             let answer = request.send().await;
@@ -204,7 +174,7 @@ impl Transport {
             before = now;
             // Registries hash a large blob before they answer.
             let patience =
-                if now < sent.total { self.limits.idle_timeout } else { self.limits.commit_timeout };
+                if sent.is_whole() { self.limits.commit_timeout } else { self.limits.idle_timeout };
             if quiet >= patience {
                 return Err(SendError::stalled(target, "upload stalled"));
             }

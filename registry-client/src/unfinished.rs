@@ -5,13 +5,13 @@
 //! blob as any other when it is whole.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use cooper_oci::{Digest, Reference};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::Stream;
+use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Body, Method};
 
 use crate::auth::Scopes;
 use crate::call::{Call, target_of};
@@ -57,16 +57,8 @@ impl Push<'_> {
         let location = session.location.clone();
         let mut call = Call::new(self.endpoint, self.target, scopes.clone(), Method::PATCH, location);
         call.lane = Lane::Bulk;
-        // How much there will be is not known, so that a pause is never taken for the end.
-        let sent = Arc::new(Sent::new(u64::MAX));
-        let counter = sent.clone();
-        let body = stream.map(move |part| match part {
-            Ok(part) => {
-                counter.add(part.len());
-                Ok(part)
-            }
-            Err(error) => Err(counter.fail(error)),
-        });
+        let sent = Sent::new(None);
+        let body = sent.body(Box::pin(stream));
         inner.pace(self.endpoint).await;
         let outgoing = Outgoing {
             home: self.endpoint.base.clone(),
@@ -77,7 +69,7 @@ impl Push<'_> {
                 HeaderValue::from_static("application/octet-stream"),
             )]),
             authorization: inner.authorization(&call).await?.map(|a| a.bound),
-            body: Some(Body::wrap_stream(body)),
+            body: Some(body),
             lane: call.lane,
         };
         let reply = match inner.transport.send(self.target, outgoing, Some(&sent)).await {
@@ -91,6 +83,9 @@ impl Push<'_> {
         };
         if !reply.response.status().is_success() {
             return Err(inner.refuse(self.target, reply).await);
+        }
+        if reply.early.is_some() {
+            return Err(Error::stalled(self.target, "success told before the whole body was sent"));
         }
         session.moved(self.endpoint, self.target, &reply)?;
         self.remember(Some(&session));

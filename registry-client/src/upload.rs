@@ -15,7 +15,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, He
 use reqwest::{Body, Method, StatusCode};
 use url::Url;
 
-use crate::auth::{Learned, Scopes};
+use crate::auth::{Authorization, Learned, Scopes};
 use crate::call::{Call, Challenges};
 use crate::client::Client;
 use crate::endpoint::Endpoint;
@@ -115,11 +115,7 @@ impl Upload<'_> {
                         session.moved(self.endpoint, self.target, &reply)?;
                         moved(&session);
                         offset = accepted(&reply, offset, end);
-                        // Only what no earlier session reached, or a registry that loses each
-                        // session after its first chunk would be served for ever.
-                        if self.reached.fetch_max(offset, Ordering::Relaxed) < offset {
-                            attempts.progress();
-                        }
+                        self.reach(offset, attempts);
                         self.client.observe(Direction::Push, &self.descriptor.digest, offset, size);
                         continue;
                     }
@@ -140,11 +136,20 @@ impl Upload<'_> {
                 Standing::At(there) if there <= size => {
                     moved(&session);
                     offset = there;
+                    self.reach(offset, attempts);
                 }
                 _ => return Ok(Step::Failed(Failure::default(), error)),
             }
         }
         self.end(session).await
+    }
+
+    /// Counts as progress only what no earlier session reached, or a registry that loses each session after its
+    /// first chunk would be served for ever.
+    fn reach(&self, offset: u64, attempts: &mut Attempts<'_>) {
+        if self.reached.fetch_max(offset, Ordering::Relaxed) < offset {
+            attempts.progress();
+        }
     }
 
     /// Ends a chunked upload.
@@ -203,14 +208,14 @@ impl Upload<'_> {
                 Some(authorization) => Some(authorization),
                 None => inner.authorization(&call).await?,
             };
-            let sent = Arc::new(Sent::new(part.end - part.start));
+            let sent = Sent::new(Some(part.end - part.start));
             let outgoing = Outgoing {
                 home: self.endpoint.base.clone(),
                 method: call.method.clone(),
                 url: call.url.clone(),
                 headers: call.all_headers(),
                 authorization: authorization.as_ref().map(|a| a.bound.clone()),
-                body: Some(self.body(source, part.clone(), sent.clone()).await?),
+                body: Some(self.body(source, part.clone(), &sent).await?),
                 lane: call.lane,
             };
             let reply = match inner.transport.send(self.target, outgoing, Some(&sent)).await {
@@ -225,10 +230,15 @@ impl Upload<'_> {
                     };
                 }
             };
+            if reply.early.is_some() && reply.response.status().is_success() {
+                // It cannot be true of what it does not have; what it has, the next try will ask.
+                let error = Error::stalled(self.target, "success told before the whole body was sent");
+                return Ok(Err(Step::Failed(Failure::default(), error)));
+            }
             if reply.response.status() != 401 || reply.foreign || !call.is_home() {
                 return Ok(Ok(reply));
             }
-            if !challenges.answer(authorization.is_some()) {
+            if !challenges.answer(authorization.as_ref().map(Authorization::age)) {
                 return Err(inner.still_refused(self.target, reply, authorization.as_ref()).await);
             }
             let answer_headers = reply.response.headers().clone();
@@ -244,7 +254,7 @@ impl Upload<'_> {
         &self,
         source: &S,
         part: std::ops::Range<u64>,
-        sent: Arc<Sent>,
+        sent: &Arc<Sent>,
     ) -> Result<Body> {
         let stream = source
             .open(part.start)
@@ -257,10 +267,8 @@ impl Upload<'_> {
             total: self.descriptor.size,
             digest: self.descriptor.digest.clone(),
             client: self.client.clone(),
-            sent,
         };
-        let stream = futures_util::stream::try_unfold(feed, Feed::next);
-        Ok(Body::wrap_stream(stream))
+        Ok(sent.body(Box::pin(futures_util::stream::try_unfold(feed, Feed::next))))
     }
 
     /// What an answer that no upload hopes for means.
@@ -289,7 +297,6 @@ struct Feed {
     total: u64,
     digest: Digest,
     client: Client,
-    sent: Arc<Sent>,
 }
 
 impl Feed {
@@ -300,17 +307,15 @@ impl Feed {
         }
         let mut bytes = match self.stream.next().await {
             Some(Ok(bytes)) => bytes,
-            Some(Err(error)) => return Err(self.sent.fail(error)),
+            Some(Err(error)) => return Err(error),
             None => {
-                let error =
-                    io::Error::new(io::ErrorKind::UnexpectedEof, "it is shorter than its descriptor says");
-                return Err(self.sent.fail(error));
+                let what = "it is shorter than its descriptor says";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
             }
         };
         bytes.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
         self.left -= bytes.len() as u64;
         self.at += bytes.len() as u64;
-        self.sent.add(bytes.len());
         self.client.observe(Direction::Push, &self.digest, self.at, self.total);
         Ok(Some((bytes, self)))
     }

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cooper_oci::Digest;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -16,7 +17,7 @@ use url::Url;
 use super::challenge::{self, Challenge};
 use super::credentials::{Credential, Credentials};
 use super::scope::Scopes;
-use super::token::{self, Token, TokenRequest};
+use super::token::{self, Held, Token, TokenRequest};
 use super::trust;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Target};
@@ -49,7 +50,7 @@ pub(crate) struct Authorization {
 enum Source {
     Basic,
     Static,
-    Token { anonymous: bool },
+    Token { anonymous: bool, since: Instant },
 }
 
 /// What a 401 taught us.
@@ -75,7 +76,7 @@ struct TokenKey {
     account: Option<Digest>,
 }
 
-type Slot = Arc<tokio::sync::Mutex<Option<Token>>>;
+type Slot = Arc<tokio::sync::Mutex<Held>>;
 
 /// Settings of one client's authentication.
 pub(crate) struct Authenticator {
@@ -254,7 +255,7 @@ impl Authenticator {
             let mut map = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
             map.entry(key.clone()).or_default().clone()
         };
-        let source = Source::Token { anonymous: credential.is_none() };
+        let source = |token: &Token| Source::Token { anonymous: credential.is_none(), since: token.since };
         let mut held = slot.lock().await;
         let request = TokenRequest {
             target: need.target,
@@ -264,26 +265,35 @@ impl Authenticator {
             scopes: &key.scopes,
             credential: credential.as_ref(),
         };
-        if let Some(token) = held.as_ref().filter(|t| t.use_until > Instant::now()) {
+        if let Some(token) = held.token() {
             let header = token::bearer_header(need.target, &token.secret)?;
             // Unless it is the very token that was just refused, it is good.
             if refused.is_none_or(|r| r.bound.header != header) {
-                return Ok(Authorization { bound: need.bind(header), source });
+                return Ok(Authorization { bound: need.bind(header), source: source(token) });
             }
+            held.refused();
         }
-        *held = None;
         let attempts = Attempts::new(means.policy, means.sleeper);
         let token = token::fetch(means.transport, means.limits, attempts, &request).await?;
         let header = token::bearer_header(need.target, &token.secret)?;
-        *held = Some(token);
+        let source = source(&token);
+        held.put(token);
         Ok(Authorization { bound: need.bind(header), source })
     }
 }
 
 impl Authorization {
+    /// How long ago it was had; what does not expire is always new.
+    pub(crate) fn age(&self) -> Duration {
+        match self.source {
+            Source::Token { since, .. } => since.elapsed(),
+            Source::Basic | Source::Static => Duration::ZERO,
+        }
+    }
+
     /// Whether it was made without any account.
     pub(crate) fn is_anonymous(&self) -> bool {
-        matches!(self.source, Source::Token { anonymous: true })
+        matches!(self.source, Source::Token { anonymous: true, .. })
     }
 }
 

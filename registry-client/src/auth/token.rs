@@ -24,14 +24,49 @@ use crate::transport::{Bound, Lane, Outgoing, Reply, Transport};
 const CLIENT_ID: &str = "cooper";
 /// What the specification says a token lives at least.
 const DEFAULT_LIFE: Duration = Duration::from_mins(1);
+/// What is believed of a registry that refuses sooner.
+const LEAST_LIFE: Duration = Duration::from_secs(20);
 const LONGEST_LIFE: Duration = Duration::from_hours(24);
 
 /// A token and how long to use it.
 #[derive(Debug, Clone)]
 pub(super) struct Token {
     pub(super) secret: Secret,
+    /// When it was asked for.
+    pub(super) since: Instant,
     /// Counted from the request, by our clock; a tenth of its life is left as margin.
     pub(super) use_until: Instant,
+}
+
+/// The token of one need, and what was learnt of its kind.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    token: Option<Token>,
+    /// How old such a token was when it was refused, if that was before the end that it was said to have.
+    life: Option<Duration>,
+}
+
+impl Held {
+    /// The token, while it is good.
+    pub(super) fn token(&self) -> Option<&Token> {
+        self.token.as_ref().filter(|token| token.use_until > Instant::now())
+    }
+
+    /// Forgets a token that was refused. Later ones are renewed before they are so old, for a refusal costs what was
+    /// sent with it; but not all the time, whatever a registry does.
+    pub(super) fn refused(&mut self) {
+        if let Some(token) = self.token.take() {
+            let age = token.since.elapsed().max(LEAST_LIFE);
+            self.life = Some(self.life.map_or(age, |life| life.min(age)));
+        }
+    }
+
+    pub(super) fn put(&mut self, mut token: Token) {
+        if let Some(life) = self.life {
+            token.use_until = token.use_until.min(token.since + life * 9 / 10);
+        }
+        self.token = Some(token);
+    }
 }
 
 /// What to ask for, and of whom.
@@ -213,7 +248,7 @@ fn read(target: &Target, body: &[u8], started: Instant) -> Result<Token> {
         return Err(wrong("token has characters that no token has"));
     }
     let life = life(answer.expires_in.as_ref());
-    Ok(Token { secret: Secret::new(text), use_until: started + life * 9 / 10 })
+    Ok(Token { secret: Secret::new(text), since: started, use_until: started + life * 9 / 10 })
 }
 
 fn life(expires_in: Option<&serde_json::Value>) -> Duration {
@@ -233,6 +268,31 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+
+    #[test]
+    fn tokens_are_renewed_before_the_age_at_which_one_was_refused() {
+        let now = Instant::now();
+        let token = |age| Token {
+            secret: Secret::new("a".to_owned()),
+            since: now.checked_sub(Duration::from_secs(age)).unwrap(),
+            use_until: now + Duration::from_hours(1),
+        };
+        let mut held = Held::default();
+        assert!(held.token().is_none());
+        held.put(token(100));
+        assert!(held.token().is_some());
+        held.refused();
+        assert!(held.token().is_none());
+        for (age, good) in [(0, true), (80, true), (95, false)] {
+            held.put(token(age));
+            assert_eq!(held.token().is_some(), good, "{age}");
+        }
+        // Not even one that is refused at once is asked for with each request.
+        held.put(token(0));
+        held.refused();
+        held.put(token(10));
+        assert!(held.token().is_some());
+    }
 
     #[test]
     fn tokens_are_read_and_checked() {

@@ -1,5 +1,5 @@
-//! A proxy before a registry that breaks what it can: resets, truncated answers, silence, 5xx, 429, and tokens
-//! that soon expire. What it does to the n-th request depends on its seed.
+//! A proxy before a registry that breaks what it can: resets, truncated bodies, silence, 5xx, 429, and tokens
+//! that soon expire. What it does to the n-th request of a kind for a blob depends on its seed only.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 /// How often each fault comes, of a thousand requests.
@@ -28,15 +28,28 @@ pub enum Life {
     Time(Duration),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Fault {
     None,
     /// After so many 65536ths of the body, that of the request if it has one.
-    Reset(u64),
-    Truncate(u64),
+    Break(u64, Ending),
     Status(u16),
-    Stall,
 }
+
+/// How a connection breaks.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    Reset,
+    Close,
+    Silence,
+}
+
+/// What may be under way in a connection besides what its sender's kernel holds.
+const WINDOW_BYTES: u32 = 256 << 10;
+/// What is still taken of a body that is answered already.
+const LINGER_BYTES: u64 = 4 << 20;
+/// How long a silent connection is held: longer than any client's patience.
+const HELD: Duration = Duration::from_mins(2);
 
 struct Shared {
     to: String,
@@ -44,8 +57,12 @@ struct Shared {
     seed: u64,
     rates: Rates,
     life: Life,
-    requests: AtomicU64,
+    /// How many requests came, of each kind for each blob.
+    requests: Mutex<HashMap<String, u64>>,
+    given: AtomicU64,
     faults: AtomicUsize,
+    /// Bytes taken of bodies of requests that then broke.
+    broken: AtomicU64,
     tokens: Mutex<HashMap<u64, (usize, Instant)>>,
     /// Bytes of bodies passed to the client.
     answered: AtomicU64,
@@ -72,8 +89,11 @@ pub fn mix(n: u64) -> u64 {
 }
 
 impl Chaos {
-    pub async fn before(registry: &str, seed: u64, rates: Rates, life: Life) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub fn before(registry: &str, seed: u64, rates: Rates, life: Life) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(WINDOW_BYTES).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1024).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             to: registry.to_owned(),
@@ -81,8 +101,10 @@ impl Chaos {
             seed,
             rates,
             life,
-            requests: AtomicU64::new(0),
+            requests: Mutex::default(),
+            given: AtomicU64::new(0),
             faults: AtomicUsize::new(0),
+            broken: AtomicU64::new(0),
             tokens: Mutex::default(),
             answered: AtomicU64::new(0),
         });
@@ -101,23 +123,36 @@ impl Chaos {
         self.shared.faults.load(Ordering::Relaxed)
     }
 
+    /// What a registry that keeps nothing of a broken body must be sent again.
+    pub fn broken_bytes(&self) -> u64 {
+        self.shared.broken.load(Ordering::Relaxed)
+    }
+
     pub fn answered_bytes(&self) -> u64 {
         self.shared.answered.load(Ordering::Relaxed)
     }
 }
 
 impl Shared {
-    fn fault(&self) -> Fault {
-        let n = self.requests.fetch_add(1, Ordering::Relaxed);
-        let random = mix(self.seed ^ mix(n));
+    fn fault(&self, head: &str) -> Fault {
+        let method = head.split(' ').next().unwrap_or_default();
+        let digest = head.lines().next().and_then(|line| line.split_once("sha256")).map(|(_, rest)| rest);
+        let key = format!("{method} {}", digest.unwrap_or_default());
+        let n = {
+            let mut requests = self.requests.lock().unwrap();
+            let n = requests.entry(key.clone()).or_default();
+            *n += 1;
+            *n
+        };
+        let random = key.bytes().fold(mix(self.seed ^ mix(n)), |hash, byte| mix(hash ^ u64::from(byte)));
         let (mut place, part) = (random % 1000, (random >> 32) % 65536);
         let rates = self.rates;
         let kinds = [
-            (rates.resets, Fault::Reset(part)),
-            (rates.truncations, Fault::Truncate(part)),
+            (rates.resets, Fault::Break(part, Ending::Reset)),
+            (rates.truncations, Fault::Break(part, Ending::Close)),
             (rates.errors, Fault::Status(if part % 2 == 0 { 503 } else { 500 })),
             (rates.too_many, Fault::Status(429)),
-            (rates.stalls, Fault::Stall),
+            (rates.stalls, Fault::Break(part, Ending::Silence)),
         ];
         for (rate, fault) in kinds {
             if place < rate {
@@ -152,29 +187,23 @@ impl Shared {
             head += &line;
         }
         if head.starts_with("GET /token") {
-            let id = mix(self.requests.fetch_add(1, Ordering::Relaxed));
+            let id = mix(self.given.fetch_add(1, Ordering::Relaxed));
             self.tokens.lock().unwrap().insert(id, (0, Instant::now()));
-            return answer(&mut client, 200, "", &format!(r#"{{"token":"{id}","expires_in":3600}}"#)).await;
+            return answer(&mut client, length, 200, "", &format!(r#"{{"token":"{id}","expires_in":3600}}"#))
+                .await;
         }
         if !self.admits(token) {
             let ask = format!(
                 "www-authenticate: Bearer realm=\"http://{}/token\",service=\"chaos\"\r\n",
                 self.here
             );
-            return answer(&mut client, 401, &ask, "").await;
+            return answer(&mut client, length, 401, &ask, "").await;
         }
-        match self.fault() {
-            Fault::None => self.pass(client, &head, length, None, false).await,
-            Fault::Reset(part) => self.pass(client, &head, length, Some(part), true).await,
-            Fault::Truncate(part) => self.pass(client, &head, length, Some(part), false).await,
-            Fault::Status(429) => answer(&mut client, 429, "retry-after: 1\r\n", "").await,
-            Fault::Status(status) => answer(&mut client, status, "", "upset").await,
-            Fault::Stall => {
-                // Until the client loses patience.
-                let mut rest = Vec::new();
-                drop(client.read_to_end(&mut rest).await);
-                None
-            }
+        match self.fault(&head) {
+            Fault::None => self.pass(client, &head, length, None).await,
+            Fault::Break(part, ending) => self.pass(client, &head, length, Some((part, ending))).await,
+            Fault::Status(429) => answer(&mut client, length, 429, "retry-after: 1\r\n", "").await,
+            Fault::Status(status) => answer(&mut client, length, status, "", "upset").await,
         }
     }
 
@@ -194,9 +223,9 @@ impl Shared {
         mut client: BufReader<TcpStream>,
         head: &str,
         length: u64,
-        part: Option<u64>,
-        reset: bool,
+        fault: Option<(u64, Ending)>,
     ) -> Option<()> {
+        let (part, ending) = fault.map_or((None, Ending::Close), |(part, ending)| (Some(part), ending));
         let share =
             |bytes: u64| part.map_or(u64::MAX, |part| bytes / 65536 * part + bytes % 65536 * part / 65536);
         let mut budget = if length > 0 { share(length) } else { u64::MAX };
@@ -207,7 +236,9 @@ impl Shared {
         while left > 0 {
             let most = usize::try_from(left.min(budget).min(buffer.len() as u64)).unwrap();
             if most == 0 {
-                return end(client.into_inner(), reset);
+                drop(registry);
+                self.broken.fetch_add(length - left, Ordering::Relaxed);
+                return ending.of(client).await;
             }
             let n = client.read(&mut buffer[..most]).await.ok().filter(|n| *n > 0)?;
             registry.write_all(&buffer[..n]).await.ok()?;
@@ -232,7 +263,8 @@ impl Shared {
             let most = usize::try_from(budget.min(buffer.len() as u64)).unwrap();
             let n = answer.read(&mut buffer[..most]).await.ok()?;
             if n == 0 {
-                return end(client.into_inner(), reset && budget == 0);
+                drop(answer);
+                return if budget == 0 { ending.of(client).await } else { None };
             }
             client.write_all(&buffer[..n]).await.ok()?;
             self.answered.fetch_add(n as u64, Ordering::Relaxed);
@@ -241,24 +273,35 @@ impl Shared {
     }
 }
 
-/// Closes a connection, with or without an orderly end.
-fn end(stream: TcpStream, reset: bool) -> Option<()> {
-    if reset {
-        // What is unread or unsent is thrown away.
-        stream.set_zero_linger().ok()?;
+impl Ending {
+    async fn of(self, client: BufReader<TcpStream>) -> Option<()> {
+        match self {
+            // What is unread or unsent is thrown away.
+            Self::Reset => client.get_ref().set_zero_linger().ok()?,
+            Self::Close => {}
+            // Nothing is read either, until long after the client has lost patience.
+            Self::Silence => tokio::time::sleep(HELD).await,
+        }
+        Some(())
     }
-    Some(())
 }
 
-async fn answer(client: &mut BufReader<TcpStream>, status: u16, headers: &str, body: &str) -> Option<()> {
-    let text = format!(
-        "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
-    );
+/// Answers at once, and takes a little of what comes after that: the answer would be lost with it otherwise.
+async fn answer(
+    client: &mut BufReader<TcpStream>,
+    length: u64,
+    status: u16,
+    headers: &str,
+    body: &str,
+) -> Option<()> {
+    // Servers that are asked to take a body seldom say that they will not.
+    let close = if length == 0 { "connection: close\r\n" } else { "" };
+    let text = format!("HTTP/1.1 {status} X\r\n{headers}{close}content-length: {}\r\n\r\n{body}", body.len());
     client.write_all(text.as_bytes()).await.ok()?;
-    client.shutdown().await.ok()?;
-    // The rest of the request is taken in, or the answer would be lost with it.
-    let mut rest = [0; 4096];
-    while client.read(&mut rest).await.ok()? > 0 {}
+    if length == 0 {
+        client.shutdown().await.ok()?;
+    }
+    let mut rest = client.take(LINGER_BYTES.min(length));
+    let _ = tokio::time::timeout(HELD, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
     Some(())
 }

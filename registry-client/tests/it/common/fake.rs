@@ -3,7 +3,7 @@
 //! Speaks HTTP/1.1 on a raw socket, so that it can also break off in the middle of a body. Every
 //! request is noted, with as much of its body as came.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -104,6 +104,10 @@ pub struct Content {
     pub blobs: BTreeMap<String, Vec<u8>>,
     pub manifests: BTreeMap<String, (String, Vec<u8>)>,
     pub uploads: BTreeMap<String, Vec<u8>>,
+    /// Uploads whose bytes are coming: nothing else happens to them meanwhile.
+    busy: BTreeSet<String>,
+    /// Bytes of uploads that came, whatever became of them.
+    pub received: u64,
     /// How often each path was asked for with each method, the present time included.
     seen: BTreeMap<(String, String), usize>,
     opened: usize,
@@ -123,10 +127,13 @@ impl Content {
 type Script = dyn Fn(&Request, &mut Content) -> Option<Reply> + Send + Sync;
 /// Told of a request before its body is read: after how many bytes of it to break off.
 type Cut = dyn Fn(&Request, &mut Content) -> Option<usize> + Send + Sync;
+/// Told of a request before its body is read: the answer, if it is to come now.
+type Early = dyn Fn(&Request, &mut Content) -> Option<Reply> + Send + Sync;
 
 struct Shared {
     script: Box<Script>,
     cut: Box<Cut>,
+    early: Box<Early>,
     log: Mutex<Vec<Request>>,
     content: Mutex<Content>,
 }
@@ -162,14 +169,21 @@ impl Fake {
         script: impl Fn(&Request, &mut Content) -> Option<Reply> + Send + Sync + 'static,
         cut: impl Fn(&Request, &mut Content) -> Option<usize> + Send + Sync + 'static,
     ) -> Self {
+        Self::begin(at, Box::new(script), Box::new(cut), Box::new(|_, _| None)).await
+    }
+
+    /// `early` may answer a request before its body. What comes of that afterwards is read and noted.
+    pub async fn start_early(
+        early: impl Fn(&Request, &mut Content) -> Option<Reply> + Send + Sync + 'static,
+    ) -> Self {
+        Self::begin("127.0.0.1:0", Box::new(|_, _| None), Box::new(|_, _| None), Box::new(early)).await
+    }
+
+    async fn begin(at: &str, script: Box<Script>, cut: Box<Cut>, early: Box<Early>) -> Self {
         let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared {
-            script: Box::new(script),
-            cut: Box::new(cut),
-            log: Mutex::default(),
-            content: Mutex::default(),
-        });
+        let shared =
+            Arc::new(Shared { script, cut, early, log: Mutex::default(), content: Mutex::default() });
         let theirs = shared.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -193,6 +207,16 @@ impl Fake {
         self.shared.log.lock().unwrap().clear();
     }
 
+    /// Waits until so many requests have come.
+    pub async fn until(&self, count: usize, which: impl Fn(&Request) -> bool) {
+        let work = async {
+            while self.shared.log.lock().unwrap().iter().filter(|r| which(r)).count() < count {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_mins(1), work).await.unwrap();
+    }
+
     pub fn requests(&self, method: &str, part: &str) -> Vec<Request> {
         self.log().into_iter().filter(|r| r.is(method, part)).collect()
     }
@@ -204,17 +228,31 @@ impl Shared {
         loop {
             let mut request = read_head(&mut stream).await?;
             let length: usize = request.header("content-length").map_or(0, |n| n.parse().unwrap());
-            assert!(request.header("transfer-encoding").is_none(), "sizes are known, nothing is chunked");
-            let cut = {
+            let unknown = request.header("transfer-encoding").is_some();
+            let (cut, early) = {
                 let mut content = self.content.lock().unwrap();
                 *content.seen.entry((request.method.clone(), request.path.clone())).or_default() += 1;
-                (self.cut)(&request, &mut content)
+                ((self.cut)(&request, &mut content), (self.early)(&request, &mut content))
             };
-            request.body = vec![0; cut.unwrap_or(length).min(length)];
-            stream.read_exact(&mut request.body).await.ok()?;
-            self.log.lock().unwrap().push(request.clone());
-            if cut.is_some() {
-                keep_partial(&mut self.content.lock().unwrap(), &request);
+            if let Some(reply) = early {
+                self.write_reply(&mut stream, &request, &reply).await?;
+                // A connection that is closed in the middle is an end as well.
+                let most = if unknown { u64::MAX } else { length as u64 };
+                let _ = (&mut stream).take(most).read_to_end(&mut request.body).await;
+                let whole = request.body.len() == length && !unknown;
+                self.log.lock().unwrap().push(request);
+                if whole {
+                    continue;
+                }
+                return None;
+            }
+            assert!(!unknown, "sizes are known, nothing is chunked");
+            let most = cut.unwrap_or(length).min(length);
+            let whole = self.receive(&mut stream, &mut request, most).await && cut.is_none();
+            if whole || cut.is_some() {
+                self.log.lock().unwrap().push(request.clone());
+            }
+            if !whole {
                 return None;
             }
             let reply = {
@@ -222,7 +260,33 @@ impl Shared {
                 (self.script)(&request, &mut content).unwrap_or_else(|| usual(&mut content, &request))
             };
             self.write_reply(&mut stream, &request, &reply).await?;
+            if request.header("connection") == Some("close") {
+                return None;
+            }
         }
+    }
+
+    /// Reads a body; `false` if it breaks off. What came of an upload is kept if the rest does not come.
+    async fn receive(&self, stream: &mut BufReader<TcpStream>, request: &mut Request, most: usize) -> bool {
+        let id = last(&request.path).to_owned();
+        let begun = || {
+            let mut content = self.content.lock().unwrap();
+            !content.uploads.contains_key(&id) || content.busy.insert(id.clone())
+        };
+        while !begun() {
+            tokio::task::yield_now().await;
+        }
+        let _ = stream.take(most as u64).read_to_end(&mut request.body).await;
+        let mut content = self.content.lock().unwrap();
+        content.busy.remove(&id);
+        let length = request.header("content-length").map_or(0, |n| n.parse().unwrap());
+        if request.body.len() < length {
+            keep_partial(&mut content, request);
+        }
+        if content.uploads.contains_key(&id) {
+            content.received += request.body.len() as u64;
+        }
+        request.body.len() == most
     }
 
     async fn write_reply(
