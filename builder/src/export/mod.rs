@@ -216,7 +216,7 @@ pub async fn run(
         let rewritten =
             if output.rewrite_timestamp { Some(clamp::clamp(session, built, events).await?) } else { None };
         let built = rewritten.as_deref().unwrap_or(built);
-        if let Some(descriptor) = run_one(session, output, built, as_index, events).await? {
+        if let Some(descriptor) = Box::pin(run_one(session, output, built, as_index, events)).await? {
             outcome.names = output.naming.told(&output.names, &descriptor.digest);
             outcome.descriptor = Some(descriptor);
             outcome.config_digest = config_digest(built)?;

@@ -56,7 +56,10 @@ pub(crate) fn commit_with(
     let info = store.commit_to(active, making.writer())?;
     let (digest, size_bytes) = finish(build, form, making, &info)?;
     // To free a large file takes a while.
-    task::spawn(task::blocking("drop", move || Ok(drop(prepared))));
+    let _freeing = task::spawn(task::blocking("free", move || {
+        drop(prepared);
+        Ok(())
+    }));
     if let Some((early, below)) = archive {
         below.has_last(&early, digest, size_bytes);
     }
