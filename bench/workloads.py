@@ -126,6 +126,11 @@ class Install(Workload):
         finally:
             archive.unlink()
 
+    def ready(self, bench, builder):
+        super().ready(bench, builder)
+        # Freeing what the last turn wrote is nobody's work.
+        (bench.place / self.name / "timed.tar").unlink(missing_ok=True)
+
     def once(self, bench, builder):
         return builder.build(self.context, archive=bench.place / self.name / "timed.tar")
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use cooper_oci::compress::{self, Encoder, Prepared};
 use cooper_oci::{Digest, HashingWriter, Reference};
 use cooper_snapshotter::BlobWriter;
+use cooper_sys::fs::start_writeback;
 use tokio::sync::oneshot;
 
 use crate::assemble::LayerFormat;
@@ -42,6 +43,34 @@ pub enum Destination {
 enum Target {
     File(HashingWriter<File>),
     Blob(BlobWriter),
+    Part(HashingWriter<Leaving>),
+}
+
+/// A file that begins to go to disk while it is written, so that a sync at its end is short.
+struct Leaving {
+    file: File,
+    written: u64,
+    /// What is on its way.
+    begun: u64,
+}
+
+/// Bytes that go to disk at once.
+const LEAVING_BYTES: u64 = 8 << 20;
+
+impl Write for Leaving {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.written += count as u64;
+        if self.written - self.begun >= LEAVING_BYTES {
+            start_writeback(&self.file, self.begun, self.written - self.begun);
+            self.begun = self.written;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 impl Write for Target {
@@ -49,6 +78,7 @@ impl Write for Target {
         match self {
             Self::File(writer) => writer.write(bytes),
             Self::Blob(writer) => writer.write(bytes),
+            Self::Part(writer) => writer.write(bytes),
         }
     }
 
@@ -56,6 +86,7 @@ impl Write for Target {
         match self {
             Self::File(writer) => writer.flush(),
             Self::Blob(writer) => writer.flush(),
+            Self::Part(writer) => writer.flush(),
         }
     }
 }
@@ -70,14 +101,18 @@ impl Making {
         destination: Destination,
         prepared: Option<Arc<Prepared>>,
     ) -> Result<Making, BuildError> {
-        let start = if let Destination::Part(_, start) = destination { start } else { 0 };
-        let (file, target) = match destination {
+        let (file, start, target) = match destination {
             Destination::Blob => {
                 let writer = session.store.blob_writer(None, None)?;
-                (writer.reader()?, Target::Blob(writer))
+                (writer.reader()?, 0, Target::Blob(writer))
             }
-            Destination::File(file) | Destination::Part(file, _) => {
-                (file.try_clone().map_err(failed)?, Target::File(HashingWriter::new(file)))
+            Destination::File(file) => {
+                (file.try_clone().map_err(failed)?, 0, Target::File(HashingWriter::new(file)))
+            }
+            Destination::Part(file, start) => {
+                let copy = file.try_clone().map_err(failed)?;
+                let leaving = Leaving { file, written: start, begun: start };
+                (copy, start, Target::Part(HashingWriter::new(leaving)))
             }
         };
         let (growing, writer) = Growing::within(file, start, target);
@@ -115,6 +150,10 @@ impl Making {
             encoder.finish().and_then(Behind::finish).and_then(Announcing::finish).map_err(failed)?;
         let (digest, size_bytes, blob) = match target {
             Target::File(writer) => {
+                let (_, digest, size_bytes) = writer.finish();
+                (digest, size_bytes, None)
+            }
+            Target::Part(writer) => {
                 let (_, digest, size_bytes) = writer.finish();
                 (digest, size_bytes, None)
             }
