@@ -221,6 +221,8 @@ impl Pool {
             .redirect(reqwest::redirect::Policy::none())
             .dns_resolver(Resolver { allowed: reach, exempt })
             .connect_timeout(self.connect_timeout)
+            // Ours is the patience with a server that stops reading; the usual 30 s of the kernel would end it sooner.
+            .tcp_user_timeout(None)
             .pool_idle_timeout(Duration::from_mins(1))
             .http2_max_header_list_size(MAX_HEADER_BYTES)
             .referer(false)

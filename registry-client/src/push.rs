@@ -298,7 +298,7 @@ impl Push<'_> {
                     return Err(error);
                 }
             }
-            if error.kind() == ErrorKind::Network {
+            if error.kind() == ErrorKind::Network && !failure.unread {
                 breaks += 1;
                 // The registry lost what it had: chunks have no advantage here.
                 self.takes_no_chunks();

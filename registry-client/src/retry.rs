@@ -165,6 +165,8 @@ impl<'a> Attempts<'a> {
 pub(crate) struct Failure {
     pub(crate) connecting: bool,
     pub(crate) retry_after: Option<Duration>,
+    /// The registry refused without a look at the body: that says nothing about bodies.
+    pub(crate) unread: bool,
 }
 
 impl Failure {
@@ -173,13 +175,13 @@ impl Failure {
         if error.is_builder() || error.is_redirect() {
             return None;
         }
-        Some(Self { connecting: error.is_connect(), retry_after: None })
+        Some(Self { connecting: error.is_connect(), ..Self::default() })
     }
 
     /// Whether an answer is a failure that may pass.
     pub(crate) fn of_answer(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
         let passing = matches!(status.as_u16(), 408 | 425 | 429 | 500 | 502 | 503 | 504);
-        passing.then(|| Self { connecting: false, retry_after: retry_after(headers) })
+        passing.then(|| Self { retry_after: retry_after(headers), ..Self::default() })
     }
 }
 

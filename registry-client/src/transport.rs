@@ -262,7 +262,7 @@ impl SendError {
                 return Self::Final(Error::Proxy { target: target.boxed(), what });
             }
             Some(Refusal::Connection(what)) => {
-                let failure = Failure { connecting: true, retry_after: None };
+                let failure = Failure { connecting: true, ..Failure::default() };
                 return Self::Passing(failure, Error::Proxy { target: target.boxed(), what });
             }
             None => {}

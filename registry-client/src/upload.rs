@@ -274,8 +274,11 @@ impl Upload<'_> {
     /// What an answer that no upload hopes for means.
     async fn judge(&self, reply: Reply) -> Result<Step> {
         let inner = &self.client.inner;
-        let failure = Failure::of_answer(reply.response.status(), reply.response.headers());
-        if let Some(failure) = &failure {
+        let status = reply.response.status();
+        let mut failure = Failure::of_answer(status, reply.response.headers());
+        if let Some(failure) = &mut failure {
+            // Gateways answer early, too, when a body takes too long for them.
+            failure.unread = reply.early.is_some() && !matches!(status.as_u16(), 408 | 502 | 504);
             inner.slow_down(self.endpoint, failure);
         }
         let error = inner.refuse(self.target, reply).await;
