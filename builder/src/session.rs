@@ -117,6 +117,14 @@ impl Session {
         self.0.board.show_to(watch);
     }
 
+    /// Ends all transfers, for good: registries forget the uploads that are not done, within 2 s. What a later push
+    /// could go on with is forgotten only if nobody wants that any more.
+    pub async fn end_transfers(&self, unwanted: bool) {
+        let lenient = self.0.lenient.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let clients = self.0.client.get().into_iter().chain(lenient.as_ref().map(|(_, client)| client));
+        futures_util::future::join_all(clients.map(|client| client.close(!unwanted))).await;
+    }
+
     /// The store.
     pub fn store(&self) -> &Store {
         &self.0.store

@@ -63,6 +63,12 @@ impl Session {
         self.0.watched_by(watch);
     }
 
+    /// Ends all transfers of a command that failed: registries forget the uploads that it leaves, but after Ctrl-C
+    /// alone those that a later push could go on with.
+    pub async fn end_transfers(&self, why: &Failure) {
+        self.0.end_transfers(why.kind == Kind::Cancelled).await;
+    }
+
     /// Builds.
     pub async fn build(
         &self,

@@ -92,6 +92,13 @@ where
     F: AsyncFnOnce(Images) -> Result<(), Failure>,
 {
     let options = RegistryOptions { network: global.network_policy, ..names.registries() };
+    let work = async |images: Images| {
+        let result = work(images.clone()).await;
+        if let Err(failure) = &result {
+            images.end_transfers(failure.kind == Kind::Cancelled).await;
+        }
+        result
+    };
     if names.need_store() {
         return with_store_and(global, &options, async |s| work(s.images_by_name(&options)).await);
     }
@@ -129,7 +136,11 @@ where
     let registries = RegistryOptions { network: global.network_policy, ..registries.clone() };
     let result = runtime.block_on(async {
         let session = Session::open(global, &entered, &registries)?;
-        work(session).await
+        let result = work(session.clone()).await;
+        if let Err(failure) = &result {
+            session.end_transfers(failure).await;
+        }
+        result
     });
     // Blocking work that was given up must not hold the exit.
     runtime.shutdown_background();

@@ -26,6 +26,7 @@ use crate::limits::Limits;
 use crate::notice::Notices;
 use crate::retry::{Attempts, Failure, Pacer, RetryPolicy, Sleeper, retry_after};
 use crate::transport::{Lane, Outgoing, Reply, Transport};
+use crate::uploads::Uploads;
 
 /// What clones of a client share.
 pub(crate) struct Inner {
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) ahead: Arc<Semaphore>,
     /// Held while a blob is pushed: a second push of it waits, and then finds it.
     pub(crate) pushes: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    pub(crate) uploads: Uploads,
 }
 
 /// One request as an operation sees it.

@@ -1,7 +1,7 @@
 //! Cancelling operations that have something to clean up.
 //!
-//! Dropping a future of this crate stops it at once. A [`Cancel`] stops it too, but lets an upload
-//! tell the registry to forget what it got.
+//! Dropping a future of this crate stops it at once; [`crate::Client::close`] tells registries to forget what such futures
+//! left. A [`Cancel`] stops it too, but lets an upload tell the registry to forget what it got.
 
 use std::sync::Arc;
 

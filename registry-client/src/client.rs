@@ -27,6 +27,7 @@ use crate::progress::{Direction, Observer, Progress};
 use crate::reach::NetworkPolicy;
 use crate::retry::{Pacer, RetryPolicy, Sleeper, TokioSleeper};
 use crate::transport::Transport;
+use crate::uploads::Uploads;
 
 /// A client for any number of registries.
 #[derive(Clone)]
@@ -218,6 +219,7 @@ impl ClientBuilder {
             slots: Mutex::default(),
             questions: Mutex::default(),
             pushes: Mutex::default(),
+            uploads: Uploads::default(),
         };
         Client { inner: Arc::new(inner), observer: None, cancel: None }
     }
@@ -278,10 +280,16 @@ impl Client {
         target: &Target,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        let Some(cancel) = &self.cancel else { return work.await };
+        let cancelled = async {
+            match &self.cancel {
+                Some(cancel) => cancel.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(Error::Cancelled { target: target.boxed() }),
+            () = self.inner.uploads.stop.cancelled() => Err(Error::Cancelled { target: target.boxed() }),
+            () = cancelled => Err(Error::Cancelled { target: target.boxed() }),
             result = work => result,
         }
     }

@@ -88,6 +88,7 @@ mod tags;
 mod transport;
 mod unfinished;
 mod upload;
+mod uploads;
 
 pub use auth::{Credential, CredentialError, Credentials, Saved, login, logout, save_credential};
 pub use cancel::Cancel;

@@ -3,8 +3,7 @@
 //! Owns the order of attempts: is it there, can it be mounted, one PUT, and chunks where they were
 //! asked for or where whole bodies do not get through. The requests of one upload are in `upload`.
 
-use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cooper_oci::{Descriptor, Digest, Reference};
 use reqwest::{Method, StatusCode};
@@ -75,33 +74,38 @@ impl Client {
     ) -> Result<Pushed> {
         let target = target_of(reference, &descriptor.digest);
         let endpoint = self.upstream(reference).await?;
-        let open = Mutex::new(None);
-        let push = Push { client: self, endpoint: &endpoint, target: &target, open: &open };
         let worth = descriptor.size >= JOURNAL_FROM || options.chunk_bytes.is_some();
         let note = if worth { self.inner.journal.open(&endpoint, &target) } else { None };
-        let result =
-            self.unless_cancelled(&target, push.run(descriptor, source, options, note.as_ref())).await;
-        match (&result, note) {
-            (Ok(_), Some(note)) => note.finish(),
-            // The network may be better when somebody goes on with it.
-            (Err(error), Some(_)) if error.kind().may_pass() => {}
-            (Err(_), note) => {
+        let mut push = Push::new(self, &endpoint, &target, note);
+        let result = self.unless_cancelled(&target, push.run(descriptor, source, options)).await;
+        match &result {
+            Ok(_) => {
+                if let Some(note) = push.note.take() {
+                    note.finish();
+                }
+            }
+            Err(error) if push.note.is_some() && self.goes_on_later(error) => push.remember(None),
+            Err(_) => {
                 push.abandon().await;
-                if let Some(note) = note {
+                if let Some(note) = &push.note {
                     note.clear();
                 }
             }
-            (Ok(_), None) => {}
         }
         result
+    }
+
+    /// Whether an upload stays for somebody to go on with: the network may be better then.
+    fn goes_on_later(&self, error: &Error) -> bool {
+        let stopped = error.kind() == ErrorKind::Cancelled && self.inner.uploads.keeps_resumable();
+        stopped || error.kind().may_pass()
     }
 
     /// Asks a registry to take a blob from another of its repositories; `false` if it will not.
     pub async fn mount_blob(&self, reference: &Reference, digest: &Digest, from: &str) -> Result<bool> {
         let target = target_of(reference, digest);
         let endpoint = self.upstream(reference).await?;
-        let open = Mutex::new(None);
-        let push = Push { client: self, endpoint: &endpoint, target: &target, open: &open };
+        let push = Push::new(self, &endpoint, &target, None);
         let mounted = self.unless_cancelled(&target, push.mount(digest, from)).await?;
         push.abandon().await;
         Ok(matches!(mounted, Mount::Done))
@@ -113,8 +117,28 @@ pub(crate) struct Push<'a> {
     pub(crate) client: &'a Client,
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) target: &'a Target,
-    /// The session that the registry keeps for us, to be given up on failure.
-    pub(crate) open: &'a Mutex<Option<Session>>,
+    /// Its number among the uploads of the client.
+    id: u64,
+    /// By which a later push can go on with it.
+    note: Option<Note>,
+}
+
+impl Drop for Push<'_> {
+    fn drop(&mut self) {
+        self.client.inner.uploads.forsake(self.id, self.note.take());
+    }
+}
+
+impl<'a> Push<'a> {
+    pub(crate) fn new(
+        client: &'a Client,
+        endpoint: &'a Endpoint,
+        target: &'a Target,
+        note: Option<Note>,
+    ) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        Self { client, endpoint, target, id: NUMBER.fetch_add(1, Ordering::Relaxed), note }
+    }
 }
 
 impl Push<'_> {
@@ -123,8 +147,8 @@ impl Push<'_> {
         descriptor: &Descriptor,
         source: &S,
         options: &PushOptions,
-        note: Option<&Note>,
     ) -> Result<Pushed> {
+        let note = self.note.as_ref();
         let lock = self.client.inner.push_lock(self.target);
         let (_turn, alone) = match lock.try_lock() {
             Ok(turn) => (turn, true),
@@ -322,16 +346,22 @@ impl Push<'_> {
         }
     }
 
+    /// Notes the session that the registry keeps for us, to be given up if this goes wrong.
     pub(crate) fn remember(&self, session: Option<&Session>) {
-        *self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = session.cloned();
+        let uploads = &self.client.inner.uploads;
+        match session {
+            Some(session) => uploads.enter(self.id, self.endpoint, self.target, session),
+            None => uploads.leave(self.id),
+        }
     }
 
     /// Tells the registry to forget an unfinished upload, without waiting long for it.
     pub(crate) async fn abandon(&self) {
-        let session = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(session) = session {
+        let uploads = &self.client.inner.uploads;
+        if let Some(session) = uploads.session(self.id) {
             let upload = self.client.delete_upload(self.endpoint, self.target, &session);
             let _ = tokio::time::timeout(std::time::Duration::from_secs(2), upload).await;
+            uploads.leave(self.id);
         }
     }
 }

@@ -5,7 +5,6 @@
 //! blob as any other when it is whole.
 
 use std::io;
-use std::sync::Mutex;
 
 use bytes::Bytes;
 use cooper_oci::{Digest, Reference};
@@ -32,8 +31,7 @@ impl Client {
     ) -> Result<()> {
         let target = target_of(reference, "a new blob");
         let endpoint = self.upstream(reference).await?;
-        let open = Mutex::new(None);
-        let push = Push { client: self, endpoint: &endpoint, target: &target, open: &open };
+        let push = Push::new(self, &endpoint, &target, None);
         let result = self.unless_cancelled(&target, push.unfinished(stream, digest)).await;
         if result.is_err() {
             push.abandon().await;

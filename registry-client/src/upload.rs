@@ -325,7 +325,8 @@ impl Feed {
 }
 
 impl Client {
-    /// Tells a registry to forget an upload.
+    /// Tells a registry to forget an upload. Debian's refuses where a request broke off in the middle of its body: it
+    /// has more then than our address of the upload knows of.
     pub(crate) async fn delete_upload(
         &self,
         endpoint: &Endpoint,

@@ -9,6 +9,7 @@
 
 mod command;
 mod context;
+mod door;
 mod engine;
 mod observe;
 mod registry;
@@ -21,6 +22,7 @@ use std::sync::LazyLock;
 
 pub use command::{Output, find_program, program};
 pub use context::{Context, cache, cooper_binary};
+pub use door::Door;
 pub use engine::{Bundle, Dockerd, Podman, skopeo, tool};
 pub use observe::{mounts_with, processes_with, wait_for};
 pub use registry::{PASSWORD, Registry, USER};

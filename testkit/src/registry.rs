@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -90,6 +90,22 @@ impl Registry {
         paths.filter(|path| path.contains(part)).count()
     }
 
+    /// The directories of unfinished uploads to a repository. Of an upload that it was told to forget, the registry
+    /// leaves a directory without data.
+    pub fn unfinished(&self, repository: &str) -> Vec<PathBuf> {
+        let dir = format!("storage/docker/registry/v2/repositories/{repository}/_uploads");
+        let entries = std::fs::read_dir(self.directory.path().join(dir)).into_iter().flatten();
+        let paths = entries.map(|entry| entry.expect("the directory is ours").path());
+        paths.filter(|path| path.join("data").exists()).collect()
+    }
+
+    /// Loses a blob, `sha256:…`.
+    pub fn lose(&self, digest: &str) {
+        let hex = digest.trim_start_matches("sha256:");
+        let dir = format!("storage/docker/registry/v2/blobs/sha256/{}/{hex}", &hex[..2]);
+        std::fs::remove_dir_all(self.directory.path().join(dir)).expect("it has the blob");
+    }
+
     /// What the registry wrote.
     pub fn log(&self) -> String {
         read_log(self.directory.path())
@@ -118,7 +134,7 @@ fn free_address() -> SocketAddr {
 }
 
 /// The registry's settings; JSON is YAML.
-fn configuration(address: SocketAddr, directory: &Path, users: Option<&std::path::PathBuf>) -> String {
+fn configuration(address: SocketAddr, directory: &Path, users: Option<&PathBuf>) -> String {
     let mut config = serde_json::json!({
         "version": 0.1,
         "log": { "level": "info" },

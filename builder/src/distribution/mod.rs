@@ -101,6 +101,14 @@ impl Images {
         self
     }
 
+    /// Ends all transfers, as [`Session::end_transfers`] does.
+    pub async fn end_transfers(&self, unwanted: bool) {
+        self.client.close(!unwanted).await;
+        if let Some(session) = &self.session {
+            session.end_transfers(unwanted).await;
+        }
+    }
+
     fn session(&self) -> Result<&Session, BuildError> {
         self.session.as_ref().ok_or_else(|| BuildError::new(Kind::Internal, "the store is not open"))
     }

@@ -1,7 +1,7 @@
 //! What registries do, as events: a transfer is one step, with an item for each large blob; during a build, waits are.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use cooper_oci::Digest;
@@ -100,7 +100,8 @@ impl Watch {
 /// What clients tell, to whoever watches at the time.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
-    watch: Mutex<Option<Arc<Watch>>>,
+    /// Lives as long as its command works.
+    watch: Mutex<Weak<Watch>>,
     builds: Mutex<Vec<Arc<Listener>>>,
 }
 
@@ -144,7 +145,7 @@ impl Drop for Listening<'_> {
 impl Board {
     /// From now on `watch` is told.
     pub(crate) fn show_to(&self, watch: &Arc<Watch>) {
-        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Some(watch.clone());
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(watch);
     }
 
     /// A build is told of notices, until it lets go of what this returns: a registry's warnings are among its own, and
@@ -156,7 +157,7 @@ impl Board {
     }
 
     fn watch(&self) -> Option<Arc<Watch>> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
     fn builds(&self) -> Vec<Arc<Listener>> {

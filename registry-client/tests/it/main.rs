@@ -15,6 +15,7 @@ mod hosts;
 mod http2;
 mod journal;
 mod others;
+mod parallel;
 mod presets;
 mod proxies;
 mod pull;

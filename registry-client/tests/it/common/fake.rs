@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cooper_oci::{Digest, media};
@@ -51,6 +52,8 @@ pub struct Reply {
     open_ended: bool,
     /// After so many bytes of the body waits until so many requests have come.
     hold: Option<(usize, usize)>,
+    /// Its body waits until the number is so large.
+    gate: Option<(Arc<AtomicUsize>, usize)>,
 }
 
 impl Reply {
@@ -89,6 +92,11 @@ impl Reply {
 
     pub fn hold(mut self, bytes: usize, requests: usize) -> Self {
         self.hold = Some((bytes, requests));
+        self
+    }
+
+    pub fn when(mut self, number: Arc<AtomicUsize>, least: usize) -> Self {
+        self.gate = Some((number, least));
         self
     }
 
@@ -306,6 +314,9 @@ impl Shared {
         head += "\r\n";
         stream.write_all(head.as_bytes()).await.ok()?;
         if request.method != "HEAD" {
+            while reply.gate.as_ref().is_some_and(|(number, least)| number.load(Ordering::SeqCst) < *least) {
+                tokio::task::yield_now().await;
+            }
             let end = reply.cut.unwrap_or(reply.body.len());
             let (at, requests) = reply.hold.unwrap_or_default();
             stream.write_all(&reply.body[..at]).await.ok()?;
