@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use cooper_testkit::{Context, Door, Output, Registry, can_build, program, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A context with layers of so many bytes, which no compression makes smaller.
 fn project(name: &str, layers: &[usize]) -> (Context, String) {

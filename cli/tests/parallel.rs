@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fmt::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ fn stocked(registry: &Registry) -> Vec<String> {
     let mut dockerfile = "FROM scratch\n".to_owned();
     for n in 0..4 {
         context.write(&format!("project/{n}"), vec![n; 300_000]);
-        dockerfile += &format!("COPY {n} /{n}\n");
+        writeln!(dockerfile, "COPY {n} /{n}").unwrap();
     }
     let name = registry.image("app:1");
     context.build_text(&dockerfile, &["-t", &name, "--push"]);
@@ -42,7 +43,7 @@ fn r045_a_layer_that_fails_ends_the_others_and_leaves_nothing() {
             _ => context.build_command([file.parent().unwrap()]),
         };
         let mut process = process.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let ended = wait_for(Duration::from_secs(60), || process.try_wait().unwrap().is_some());
+        let ended = wait_for(Duration::from_mins(1), || process.try_wait().unwrap().is_some());
         if !ended {
             process.kill().unwrap();
         }

@@ -27,8 +27,15 @@ struct Open {
     endpoint: Endpoint,
     target: Target,
     session: Session,
-    /// Whether its operation is gone; with the note by which a later push may go on.
-    forsaken: Option<Option<Note>>,
+    state: State,
+}
+
+/// Who goes on with an upload.
+enum State {
+    /// Its operation.
+    Live,
+    /// Nobody, or a later push by this note.
+    Forsaken(Option<Note>),
 }
 
 /// All of one client.
@@ -50,7 +57,7 @@ impl Uploads {
     /// Notes where an upload is now.
     pub(crate) fn enter(&self, id: u64, endpoint: &Endpoint, target: &Target, session: &Session) {
         let (endpoint, target, session) = (endpoint.clone(), target.clone(), session.clone());
-        self.with(|open| open.insert(id, Open { endpoint, target, session, forsaken: None }));
+        self.with(|open| open.insert(id, Open { endpoint, target, session, state: State::Live }));
     }
 
     pub(crate) fn session(&self, id: u64) -> Option<Session> {
@@ -65,7 +72,7 @@ impl Uploads {
 
     /// Nobody goes on with an upload.
     pub(crate) fn forsake(&self, id: u64, note: Option<Note>) {
-        let known = self.with(|open| open.get_mut(&id).map(|upload| upload.forsaken = Some(note)));
+        let known = self.with(|open| open.get_mut(&id).map(|upload| upload.state = State::Forsaken(note)));
         if known.is_some() {
             self.changed.notify_waiters();
         }
@@ -78,7 +85,9 @@ impl Uploads {
 
     fn take_forsaken(&self) -> Vec<Open> {
         self.with(|open| {
-            open.extract_if(|_, upload| upload.forsaken.is_some()).map(|(_, upload)| upload).collect()
+            open.extract_if(|_, upload| matches!(upload.state, State::Forsaken(_)))
+                .map(|(_, upload)| upload)
+                .collect()
         })
     }
 
@@ -113,7 +122,7 @@ impl Client {
     }
 
     async fn forget(&self, upload: Open) {
-        let note = upload.forsaken.flatten();
+        let State::Forsaken(note) = upload.state else { return };
         if note.is_some() && self.inner.uploads.keeps_resumable() {
             return;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::observe::wait_for;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A door to a registry where some requests get stuck; it lasts as long as the process.
 #[derive(Debug)]

@@ -16,21 +16,20 @@ async fn until(mut reached: impl FnMut() -> bool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(60), work).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), work).await.unwrap();
 }
 
 /// A registry of blobs `[n; 1000]`, whose answers come when `open` says so.
 async fn gated(open: Arc<AtomicUsize>) -> Fake {
     let asked = AtomicUsize::new(0);
-    let fake = Fake::start(move |r, _| {
+    Fake::start(move |r, _| {
         let digest = r.path.rsplit('/').next()?;
         let body = (0..20u8).map(|n| vec![n; 1000]).find(|b| layer(b).digest.as_str() == digest)?;
         let turn = asked.fetch_add(1, Ordering::SeqCst);
         // The body of the n-th comes when so many are let through.
         (r.method == "GET").then(|| Reply::new(200).body(body).when(open.clone(), turn + 1))
     })
-    .await;
-    fake
+    .await
 }
 
 fn pull(
@@ -122,7 +121,9 @@ async fn r045_r072_uploads_that_were_dropped_are_forgotten_at_the_end() {
         until(|| fake.requests("PUT", "").len() >= 2).await;
         push(&blobs[0]).await
     };
-    let error = futures_util::future::try_join3(push(&blobs[1]), push(&blobs[2]), others).await.unwrap_err();
+    let error = Box::pin(futures_util::future::try_join3(push(&blobs[1]), push(&blobs[2]), others))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert_eq!(fake.content().uploads.len(), 2, "the failed one is forgotten at once");
     client.close(true).await;
