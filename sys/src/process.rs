@@ -132,6 +132,12 @@ pub fn lower_priority() {
     let _ = rustix::process::setpriority_process(None, 10);
 }
 
+/// As [`lower_priority`], for what is done in vain if there is no such time: others on the same processor leave it next
+/// to none.
+pub fn lowest_priority() {
+    let _ = rustix::process::setpriority_process(None, 19);
+}
+
 /// Makes these the standard output and the standard error of this process.
 pub fn set_outputs(stdout: impl AsFd, stderr: impl AsFd) -> Result<()> {
     rustix::stdio::dup2_stdout(stdout).at("dup2", "stdout")?;

@@ -100,7 +100,10 @@ impl EarlyArchive {
                 sources.push((descriptor, place));
             }
             let runtime = Handle::current();
-            let work = move || Ok(write_below(file, sources, &ended, &runtime).ok());
+            let work = move || {
+                cooper_sys::process::lowest_priority();
+                Ok(write_below(file, sources, &ended, &runtime).ok())
+            };
             task::background("begin archive", work).await.ok()?
         });
         Some(Beginning { early, task, leash })

@@ -84,6 +84,8 @@ impl Ahead {
         let work = {
             let (prepared, ended) = (prepared.clone(), ended.clone());
             move || {
+                // The command is what is waited for.
+                cooper_sys::process::lowest_priority();
                 Worker { upper, prepared, scratch, ended, seen: HashMap::new() }.run();
                 Ok(())
             }
