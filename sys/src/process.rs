@@ -132,10 +132,12 @@ pub fn lower_priority() {
     let _ = rustix::process::setpriority_process(None, 10);
 }
 
-/// As [`lower_priority`], for what is done in vain if there is no such time: others on the same processor leave it next
-/// to none.
+/// As [`lower_priority`], for what nobody waits for: whoever else wants the processor gets it at once (sched(7),
+/// `SCHED_IDLE`).
 pub fn lowest_priority() {
-    let _ = rustix::process::setpriority_process(None, 19);
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: reads the parameters, which live until it returns; 0 is the calling thread.
+    let _ = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
 }
 
 /// Makes these the standard output and the standard error of this process.

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 use cooper_oci::compress::{Compression, Prepared};
 use cooper_snapshotter::Active;
 use cooper_sys::fs::{self, FileKind, OFlags, Stat};
-use tokio::runtime::Handle;
 
 use crate::error::BuildError;
 use crate::making::failed;
@@ -33,8 +32,8 @@ const DEEPEST: usize = 64;
 /// A thread at work. It ends when this is dropped.
 pub struct Ahead {
     prepared: Arc<Prepared>,
-    leash: Leash,
-    thread: Task<Result<(), BuildError>>,
+    _leash: Leash,
+    _thread: Task<Result<(), BuildError>>,
 }
 
 #[derive(Default)]
@@ -91,14 +90,11 @@ impl Ahead {
             }
         };
         let thread = task::spawn(task::background("compress ahead", work));
-        Ok(Some(Ahead { prepared, leash: Leash(ended), thread }))
+        Ok(Some(Ahead { prepared, _leash: Leash(ended), _thread: thread }))
     }
 
-    /// Ends the thread and hands over what it has done. Blocks for the time of a block.
+    /// Tells the thread to end, without waiting for its last block, and hands over what it has done.
     pub fn finish(self) -> Arc<Prepared> {
-        drop(self.leash);
-        // If it was lost, so are its blocks.
-        let _ = Handle::current().block_on(self.thread.join());
         self.prepared
     }
 }
