@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cooper_oci::Reference;
-use cooper_registry_client::Client;
+use cooper_registry_client::{Client, NetworkPolicy};
 use cooper_snapshotter::Store;
 use cooper_sys::process;
 use tokio::sync::Semaphore;
@@ -101,7 +101,7 @@ impl Session {
             registries: options.registries.clone(),
             board: Arc::default(),
             lenient: Mutex::default(),
-            http: Http::default(),
+            http: Http::new(options.registries.network),
             forms: Forms::default(),
             begun: Begun::default(),
             arrivals: Arrivals::default(),
@@ -147,6 +147,11 @@ impl Inner {
     /// The registry client, made at first use: an all-cached build never needs it.
     pub fn client(&self) -> &Client {
         self.client.get_or_init(|| self.noting(&self.registries))
+    }
+
+    /// Where downloads may lead.
+    pub fn policy(&self) -> NetworkPolicy {
+        self.registries.network
     }
 
     /// A client that keeps notes of its uploads in the store.

@@ -23,8 +23,8 @@ pub struct Global {
     /// The store [default: /var/lib/cooper for root, otherwise $XDG_DATA_HOME/cooper]
     #[arg(long, value_name = "DIR", env = "COOPER_ROOT", global = true)]
     pub root: Option<PathBuf>,
-    /// Where registries may lead: usual is anywhere but this machine and link-local addresses, public is public
-    /// addresses only
+    /// Where registries and redirects of downloads may lead: usual is anywhere but this machine and link-local
+    /// addresses, public is public addresses only, for the URLs of downloads, too
     #[arg(long, value_name = "POLICY", env = "COOPER_NETWORK_POLICY", default_value = "usual", global = true,
           hide_default_value = true, hide_env_values = true, value_parser = network_policy)]
     pub network_policy: NetworkPolicy,

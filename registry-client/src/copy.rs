@@ -97,7 +97,7 @@ impl Client {
         }
         push.mount_from.extend(options.mount_from.iter().cloned());
         let copy = Copy { client: self, from, to, push, counts: Counts::default() };
-        let root = copy.chosen(options.platform.as_ref()).await?;
+        let root = Box::pin(copy.chosen(options.platform.as_ref())).await?;
         if let (None, Some(digest)) = (&to.tag, &to.digest)
             && *digest != root.descriptor.digest
         {
@@ -110,7 +110,7 @@ impl Client {
             (None, Some(_)) => None,
             _ => Some(to.tag_or_latest().unwrap_or("latest").to_owned()),
         };
-        copy.tree(root, tag, options.referrers).await?;
+        Box::pin(copy.tree(root, tag, options.referrers)).await?;
         let counts = copy.counts;
         Ok(Copied {
             descriptor,

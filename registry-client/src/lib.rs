@@ -89,6 +89,7 @@ mod transport;
 mod unfinished;
 mod upload;
 mod uploads;
+mod web;
 
 pub use auth::{Credential, CredentialError, Credentials, Saved, login, logout, save_credential};
 pub use cancel::Cancel;
@@ -108,3 +109,4 @@ pub use retry::{RetryPolicy, Sleeper, TokioSleeper};
 pub use secret::Secret;
 pub use sink::{AsyncWriteSink, BlobSink, WriteSink};
 pub use source::{BlobSource, ByteStream, FileSource, ReadSource};
+pub use web::{Journey, Web};

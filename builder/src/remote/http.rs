@@ -2,18 +2,17 @@
 //!
 //! Every download of ADD and of contexts leaves through [`Http::get`]. It owns the rule that a credential never follows
 //! to another origin: `Authorization` is dropped at the first change of scheme, host or port and does not come back.
-//! Bodies are not decoded. TLS is rustls with ring and the system's roots; proxies come from our own environment, never
-//! from the build, and never for loopback addresses.
+//! Bodies are not decoded. What is connected to, and how, is [`Web`]'s matter: certificates, proxies (of our own
+//! environment, never the build's), and the network policy.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cooper_registry_client::{NetworkPolicy, Web};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use tokio::time::Instant;
-use url::{Host, Url};
+use url::Url;
 
 const USER_AGENT: &str = concat!("cooper/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 10;
@@ -47,9 +46,9 @@ impl Budget {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// The client could not be set up.
-    #[error("cannot set up TLS: {0}")]
-    Setup(String),
+    /// Nothing is connected to there: because of the network policy, a certificate, or settings that cannot be used.
+    #[error("{0}")]
+    Refused(String),
     /// No connection, or it broke.
     #[error("{what}")]
     Connection {
@@ -74,7 +73,11 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    fn connection(error: reqwest::Error) -> HttpError {
+    fn connection(web: &Web, error: reqwest::Error) -> HttpError {
+        web.refusal(&error).map_or_else(|| Self::broken(error), HttpError::Refused)
+    }
+
+    fn broken(error: reqwest::Error) -> HttpError {
         let what = if error.is_connect() {
             "cannot connect"
         } else if error.is_body() || error.is_decode() {
@@ -117,20 +120,19 @@ pub struct Answer {
     read_bytes: u64,
 }
 
-/// The connections of one process: TLS, plain, plain without proxy. Made when first used, because reading the system's
-/// certificates takes a while.
-#[derive(Debug, Default)]
-pub struct Http([OnceLock<Result<Client, String>>; 3]);
+/// The connections of one process.
+#[derive(Debug)]
+pub struct Http(Web);
 
 impl Http {
-    fn client(&self, url: &Url) -> Result<&Client, HttpError> {
-        let index = match url.scheme() {
-            "https" => 0,
-            _ if url.host().is_some_and(|h| is_loopback(&h)) => 2,
-            _ => 1,
-        };
-        let slot = &self.0[index];
-        slot.get_or_init(|| build(index)).as_ref().map_err(|e| HttpError::Setup(e.clone()))
+    /// Opens no connection yet.
+    pub fn new(policy: NetworkPolicy) -> Http {
+        Http(Web::new(USER_AGENT, Duration::from_secs(30), policy))
+    }
+
+    /// Judges a host that another program will connect to.
+    pub async fn judge(&self, host: &str) -> Result<(), HttpError> {
+        self.0.judge(host).await.map_err(HttpError::Refused)
     }
 
     /// Sends a request and follows its redirects.
@@ -138,15 +140,18 @@ impl Http {
         let deadline = Instant::now() + budget.total;
         let mut url = get.url.clone();
         let mut authorization = get.authorization.as_ref();
+        let mut journey = self.0.begin(&url);
         for _ in 0..=MAX_REDIRECTS {
-            let mut request = self.client(&url)?.get(url.clone()).headers(get.headers.clone());
+            let client = self.0.client(&journey, &url).map_err(HttpError::Refused)?;
+            let mut request = client.get(url.clone()).headers(get.headers.clone());
             if let Some(header) = authorization {
                 request = request.header(AUTHORIZATION, header.clone());
             }
             let response = tokio::time::timeout(budget.answer, request.send())
                 .await
                 .map_err(|_| HttpError::Slow("no answer in time"))?
-                .map_err(HttpError::connection)?;
+                .map_err(|e| HttpError::connection(&self.0, e))?;
+            self.0.met(&mut journey, &response);
             let status = response.status();
             match status.as_u16() {
                 301..=303 | 307 | 308 => {}
@@ -156,7 +161,7 @@ impl Http {
                 }
                 refused => return Err(HttpError::Status(refused)),
             }
-            let next = redirect_target(&get.url, &url, response.headers()).map_err(HttpError::Redirect)?;
+            let next = redirect_target(&url, response.headers()).map_err(HttpError::Redirect)?;
             if next.origin() != url.origin() {
                 authorization = None;
             }
@@ -196,7 +201,7 @@ impl Answer {
         let chunk = tokio::time::timeout_at(end, self.response.chunk())
             .await
             .map_err(|_| HttpError::Slow("the transfer stalled"))?
-            .map_err(HttpError::connection)?;
+            .map_err(HttpError::broken)?;
         self.read_bytes += chunk.as_ref().map_or(0, |c| c.len() as u64);
         if self.read_bytes > self.budget.max_bytes {
             return Err(HttpError::TooLarge(self.budget.max_bytes));
@@ -205,28 +210,8 @@ impl Answer {
     }
 }
 
-fn build(index: usize) -> Result<Client, String> {
-    // Fails if a provider is installed already, which then serves as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let builder = Client::builder()
-        .user_agent(USER_AGENT)
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(30))
-        .referer(false)
-        .http1_only()
-        .retry(reqwest::retry::never());
-    let builder = match index {
-        0 => builder,
-        1 => builder.tls_certs_only([]),
-        _ => builder.tls_certs_only([]).no_proxy(),
-    };
-    builder
-        .build()
-        .map_err(|e| std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string))
-}
-
-/// The next hop: at least as safe as the one before, and not from the world into this machine.
-fn redirect_target(start: &Url, from: &Url, headers: &HeaderMap) -> Result<Url, String> {
+/// The next hop: at least as safe as the one before. Where it leads is judged when it is connected to.
+fn redirect_target(from: &Url, headers: &HeaderMap) -> Result<Url, String> {
     let no_url = || "redirect to something that is no URL".to_owned();
     let location =
         headers.get(LOCATION).and_then(|v| v.to_str().ok()).ok_or("redirect without a location")?;
@@ -237,40 +222,11 @@ fn redirect_target(start: &Url, from: &Url, headers: &HeaderMap) -> Result<Url, 
         "http" => return Err("redirect from https to http refused".into()),
         other => return Err(format!("redirect to {other} refused")),
     }
-    let host = next.host().ok_or_else(no_url)?;
+    next.host().ok_or_else(no_url)?;
     if !next.username().is_empty() || next.password().is_some() {
         return Err("redirect with a user name refused".into());
     }
-    if is_inward(&host) && !start.host().is_some_and(|h| is_inward(&h)) {
-        return Err("redirect to this machine refused".into());
-    }
     Ok(next)
-}
-
-fn is_loopback<S: AsRef<str>>(host: &Host<S>) -> bool {
-    match host {
-        Host::Domain(name) => {
-            let name = name.as_ref().trim_end_matches('.');
-            name == "localhost" || name.ends_with(".localhost")
-        }
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => {
-            address.to_ipv4_mapped().map_or(*address == Ipv6Addr::LOCALHOST, |v4| v4.is_loopback())
-        }
-    }
-}
-
-/// Loopback, link-local (where clouds keep their credentials) and unspecified addresses.
-fn is_inward<S: AsRef<str>>(host: &Host<S>) -> bool {
-    let v4 = |a: &Ipv4Addr| a.is_loopback() || a.is_link_local() || a.is_unspecified();
-    match host {
-        Host::Domain(_) => is_loopback(host),
-        Host::Ipv4(address) => v4(address),
-        Host::Ipv6(address) => match address.to_ipv4_mapped() {
-            Some(mapped) => v4(&mapped),
-            None => address.is_loopback() || address.is_unspecified() || address.is_unicast_link_local(),
-        },
-    }
 }
 
 #[cfg(test)]

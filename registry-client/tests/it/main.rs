@@ -29,3 +29,4 @@ mod rows_push;
 mod rows_stream;
 mod tls;
 mod transport;
+mod web;

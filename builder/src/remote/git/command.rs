@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use cooper_registry_client::NetworkPolicy;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::Location;
@@ -95,6 +96,9 @@ impl<'f> Git<'f> {
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
+        if fetcher.session.policy() == NetworkPolicy::Public {
+            config.push(("http.followRedirects".into(), "false".into()));
+        }
         let mut environment: Vec<(OsString, OsString)> = Vec::new();
         let mut set = |name: &str, value: OsString| environment.push((name.into(), value));
         for name in PASSED {
@@ -146,6 +150,23 @@ impl<'f> Git<'f> {
         let forward = agent.and_then(|(_, forward)| forward);
         let shown = location.remote.clone();
         Ok(Git { fetcher, dir: dir.to_owned(), environment, shown, _agent: forward })
+    }
+
+    /// Judges the server by the network policy, before git connects to it.
+    pub async fn judge(&self, location: &Location) -> Result<(), BuildError> {
+        let host = match &location.url {
+            Some(url) => url.host_str(),
+            None => {
+                location.remote.split_once('@').and_then(|(_, rest)| rest.split_once(':')).map(|(h, _)| h)
+            }
+        };
+        let Some(host) = host else { return Ok(()) };
+        self.fetcher
+            .session
+            .http
+            .judge(host)
+            .await
+            .map_err(|e| BuildError::new(Kind::Remote, format!("cannot fetch {}", self.shown)).caused_by(e))
     }
 
     /// Where it works.

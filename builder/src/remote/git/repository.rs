@@ -38,6 +38,7 @@ pub async fn resolve(git: &Git<'_>, location: &Location) -> Result<Resolved, Bui
 }
 
 async fn ask(git: &Git<'_>, location: &Location) -> Result<Resolved, BuildError> {
+    git.judge(location).await?;
     let names = candidates(location.reference.as_deref());
     let mut arguments = vec!["ls-remote", "--quiet", "--", location.remote.as_str()];
     let patterns: Vec<String> =
@@ -82,6 +83,7 @@ pub async fn check_out(
     let format = if commit.len() == 64 { "--object-format=sha256" } else { "--object-format=sha1" };
     git.run(&["init", "--quiet", format, "--", "tree"]).await?;
     git.run(&["-C", "tree", "remote", "add", "--", "origin", &location.remote]).await?;
+    git.judge(location).await?;
     fetch(git, commit, name.as_deref()).await?;
     git.run(&["-C", "tree", "checkout", "--quiet", "--force", "--detach", commit]).await?;
     let tree = git.dir().join("tree");

@@ -13,7 +13,7 @@ fn redirects_stay_at_least_as_safe() {
         let from = Url::parse(from).unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, to.parse().unwrap());
-        redirect_target(&from, &from, &headers).map(|u| u.to_string())
+        redirect_target(&from, &headers).map(|u| u.to_string())
     };
     let from = "https://files.test/a/b";
     assert_eq!(next(from, "https://cdn.test/x?s=1").unwrap(), "https://cdn.test/x?s=1");
@@ -23,11 +23,6 @@ fn redirects_stay_at_least_as_safe() {
         "ftp://files.test/x",
         "file:///etc/passwd",
         "https://u:p@files.test/x",
-        "https://127.0.0.1/x",
-        "https://169.254.169.254/latest",
-        "https://[::1]/",
-        "https://[::ffff:127.0.0.1]/",
-        "https://localhost./x",
         "https://",
     ] {
         assert!(next(from, bad).is_err(), "{bad}");
@@ -49,7 +44,7 @@ fn get(said: &'static [u8], hold: bool, budget: Budget) -> Result<Vec<u8>, HttpE
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let request = Get { url, authorization: None, headers: HeaderMap::new() };
-        let mut answer = Http::default().get(&request, budget).await?;
+        let mut answer = Http::new(NetworkPolicy::Usual).get(&request, budget).await?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await? {
             body.extend_from_slice(&chunk);
