@@ -1,4 +1,4 @@
-//! ADD from URLs within the network policy.
+//! ADD from URLs within the network policy; proxies of the environment.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cooper_testkit::{Context, can_build, tool};
+use cooper_testkit::{Context, Output, can_build, tool};
 
 /// A server that says the same to all; how many have asked.
 fn server(answer: String) -> (SocketAddr, Arc<AtomicUsize>) {
@@ -25,7 +25,7 @@ fn server(answer: String) -> (SocketAddr, Arc<AtomicUsize>) {
     (address, asked)
 }
 
-fn build(flags: &[&str], source: &str) -> cooper_testkit::Output {
+fn build(flags: &[&str], source: &str) -> Output {
     let context = Context::new("downloads");
     let file = context.write("project/Dockerfile", format!("FROM scratch\nADD {source} /file\n"));
     let mut words = flags.to_vec();
@@ -69,4 +69,20 @@ fn r108_a_redirect_does_not_lead_to_what_clouds_tell_their_machines() {
     let output = build(&[], &format!("http://{address}/file")).expect_code(3);
     assert!(output.stderr.contains("169.254.169.254, a link-local address"), "{output}");
     assert_eq!(asked.load(Ordering::SeqCst), 1, "it is not tried again");
+}
+
+#[test]
+fn r103_a_proxy_is_named_without_its_password() {
+    for (proxy, words) in [
+        ("http://ann:hunter2@127.0.0.1:1", "cannot connect by the proxy 127.0.0.1:1 (HTTPS_PROXY)"),
+        ("socks5://ann:hunter2@127.0.0.1:1", "HTTPS_PROXY names a socks5 proxy"),
+    ] {
+        let context = Context::new("proxy");
+        for arguments in [&["--debug", "digest", "secure.test/x:1"][..], &["-D", "pull", "secure.test/x:1"]] {
+            let mut command = context.command(arguments);
+            let output = Output::of(command.env("HTTPS_PROXY", proxy)).expect_code(3);
+            assert!(output.stderr.contains(words), "{output}");
+            assert!(!output.stderr.contains("hunter2") && !output.stdout.contains("hunter2"), "{output}");
+        }
+    }
 }
