@@ -138,10 +138,11 @@ impl Session {
             () = cancel.cancelled() => Err(BuildError::cancelled()),
         };
         // Layers and records are worth keeping even if an exporter failed.
-        self.0.forms.settle().await?;
+        let kept = self.0.forms.settle().await;
         for build in &builds {
             build.publisher.settle().await?;
         }
+        kept?;
         for OpenContext { context, index } in indexes {
             // Worth a later build's time only: without it files are read again.
             let _ = index.map(|index| context.save_index(&index));
