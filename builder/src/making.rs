@@ -1,7 +1,7 @@
 //! One compressed form of a layer while it is made.
 //!
-//! What is written to it is the layer's tar. The form is hashed and written in a thread of its own. It goes into a file and, where a registry waits for it, out to it as it
-//! grows. The file has no name, becomes a blob of the store, or is an archive of which the form is a part.
+//! What is written to it is the layer's tar. The form is hashed and written in a thread of its own. It goes into a file and,
+//! where a registry waits for it, out to it as it grows. The file has no name, becomes a blob of the store, or is an archive of which the form is a part.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cooper_oci::compress::{self, Encoder, Prepared};
 use cooper_oci::{Digest, HashingWriter, Reference};
 use cooper_snapshotter::BlobWriter;
-use cooper_sys::fs::start_writeback;
+use cooper_sys::fs::Leaving;
 use tokio::sync::oneshot;
 
 use crate::assemble::LayerFormat;
@@ -43,28 +43,21 @@ pub enum Destination {
 enum Target {
     File(HashingWriter<File>),
     Blob(BlobWriter),
-    Part(HashingWriter<Leaving>),
+    Part(HashingWriter<Staying>),
 }
 
-/// A file that begins to go to disk while it is written, so that a sync at its end is short.
-struct Leaving {
+/// A file that stays, and goes to disk while it is written.
+struct Staying {
     file: File,
     written: u64,
-    /// What is on its way.
-    begun: u64,
+    leaving: Leaving,
 }
 
-/// Bytes that go to disk at once.
-const LEAVING_BYTES: u64 = 8 << 20;
-
-impl Write for Leaving {
+impl Write for Staying {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.written += count as u64;
-        if self.written - self.begun >= LEAVING_BYTES {
-            start_writeback(&self.file, self.begun, self.written - self.begun);
-            self.begun = self.written;
-        }
+        self.leaving.reached(&self.file, self.written);
         Ok(count)
     }
 
@@ -111,8 +104,8 @@ impl Making {
             }
             Destination::Part(file, start) => {
                 let copy = file.try_clone().map_err(failed)?;
-                let leaving = Leaving { file, written: start, begun: start };
-                (copy, start, Target::Part(HashingWriter::new(leaving)))
+                let staying = Staying { file, written: start, leaving: Leaving::from(start) };
+                (copy, start, Target::Part(HashingWriter::new(staying)))
             }
         };
         let (growing, writer) = Growing::within(file, start, target);

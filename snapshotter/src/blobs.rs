@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cooper_oci::{Algorithm, Digest, Hasher};
-use cooper_sys::fs::start_writeback;
+use cooper_sys::fs::Leaving;
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -27,8 +27,7 @@ pub struct BlobWriter {
     expected: Option<Digest>,
     expected_size: Option<u64>,
     written: u64,
-    /// Bytes whose way to the disk has begun.
-    flushed: u64,
+    leaving: Leaving,
 }
 
 /// A file that is not a blob yet.
@@ -56,9 +55,6 @@ impl Draft {
         }
     }
 }
-
-/// Bytes after which those written so far are sent to the disk.
-const FLUSH_BYTES: u64 = 8 << 20;
 
 impl Store {
     /// The size in bytes of a blob, if the store has it. The blob then stays until the store is closed.
@@ -117,7 +113,7 @@ impl Store {
             expected: expected.cloned(),
             expected_size: size_bytes,
             written: 0,
-            flushed: 0,
+            leaving: Leaving::default(),
         }
     }
 
@@ -202,7 +198,7 @@ impl BlobWriter {
             self.hasher.update(&buffer[..count]);
             self.written += count as u64;
         }
-        self.flushed = self.written;
+        self.leaving = Leaving::from(self.written);
         Ok(self.written < size_bytes || self.written == size_bytes && self.digest() == *expected)
     }
 
@@ -212,7 +208,7 @@ impl BlobWriter {
         file.set_len(0)?;
         file.rewind()?;
         self.hasher = self.expected.as_ref().map_or_else(|| Hasher::new(Algorithm::Sha256), Digest::hasher);
-        (self.written, self.flushed) = (0, 0);
+        (self.written, self.leaving) = (0, Leaving::default());
         Ok(())
     }
 
@@ -254,11 +250,7 @@ impl Write for BlobWriter {
         let count = self.draft.file().write(bytes)?;
         self.hasher.update(&bytes[..count]);
         self.written += count as u64;
-        // So that the disk is busy from the beginning, and the sync at the end short.
-        if self.written - self.flushed >= FLUSH_BYTES {
-            start_writeback(self.draft.file(), self.flushed, self.written - self.flushed);
-            self.flushed = self.written;
-        }
+        self.leaving.reached(self.draft.file(), self.written);
         Ok(count)
     }
 

@@ -25,7 +25,7 @@ pub use remove::{remove_tree, remove_tree_at};
 pub use rustix::fs::OFlags;
 pub use stat::{FileKind, Stat, StatFs, fstat, stat_at, statfs, umask};
 pub use sync::{
-    flock_exclusive, flock_shared, flock_unlock, fsync, fsync_dir, lock_byte, spread_subdirectories,
+    Leaving, flock_exclusive, flock_shared, flock_unlock, fsync, fsync_dir, lock_byte, spread_subdirectories,
     start_writeback, syncfs, try_flock_exclusive, try_flock_shared, write_atomic,
 };
 pub use xattr::{

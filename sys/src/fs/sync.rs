@@ -20,13 +20,37 @@ pub fn syncfs(fd: impl AsFd) -> Result<()> {
     rustix::fs::syncfs(fd).at("syncfs", "")
 }
 
-/// Begins to write what a file has in `offset..offset + length` (to its end, if `length` is 0) to disk, and does not wait for it: an [`fsync`] later on
-/// has less to do. Makes nothing durable. Best effort: not every filesystem can.
+/// Begins to write what a file has in `offset..offset + length` (to its end, if `length` is 0) to disk, and does not wait
+/// for it: an [`fsync`] later on has less to do. Makes nothing durable. Best effort: not every filesystem can.
 pub fn start_writeback(fd: impl AsFd, offset: u64, length: u64) {
     let (Ok(offset), Ok(length)) = (i64::try_from(offset), i64::try_from(length)) else { return };
     // SAFETY: takes numbers only; the descriptor is open as long as the borrow.
     let _ =
         unsafe { libc::sync_file_range(fd.as_fd().as_raw_fd(), offset, length, libc::SYNC_FILE_RANGE_WRITE) };
+}
+
+/// Sends a file that grows to disk in steps of some MiB, by [`start_writeback`]: the disk is busy from the beginning, and
+/// the sync at the end short.
+#[derive(Debug, Default)]
+pub struct Leaving {
+    begun: u64,
+}
+
+impl Leaving {
+    const STEP_BYTES: u64 = 8 << 20;
+
+    /// For a file of which so many bytes need no more care.
+    pub fn from(begun: u64) -> Self {
+        Self { begun }
+    }
+
+    /// The file has so many bytes now.
+    pub fn reached(&mut self, fd: impl AsFd, bytes: u64) {
+        if bytes.saturating_sub(self.begun) >= Self::STEP_BYTES {
+            start_writeback(fd, self.begun, bytes - self.begun);
+            self.begun = bytes;
+        }
+    }
 }
 
 /// Makes one file, or the names in one directory, durable.
