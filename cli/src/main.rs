@@ -14,6 +14,7 @@ mod signals;
 mod ui;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -22,6 +23,9 @@ use backend::Session;
 use backend::distribution::{Images, RegistryOptions};
 use failure::{Failure, Kind};
 use flags::registry::Names;
+
+/// How long the work that a failure broke off may take to end. Files that are left after it go with the next command.
+const LETTING_GO: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     backend::early();
@@ -142,7 +146,7 @@ where
         }
         result
     });
-    // Blocking work that was given up must not hold the exit.
-    runtime.shutdown_background();
+    // What was given up lets go of the store now, so that its temporary files go. What hangs must not hold the exit.
+    runtime.shutdown_timeout(if result.is_ok() { Duration::ZERO } else { LETTING_GO });
     result
 }
