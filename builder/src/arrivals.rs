@@ -1,9 +1,10 @@
-//! Blobs on their way from a registry into the store.
+//! Blobs on their way into the store.
 //!
-//! Each is fetched once at a time, however many steps want it, and can be read while it arrives: its layer is unpacked
-//! meanwhile. What comes out of that counts only when it has the diff ID; the blob itself, only when it has its digest.
+//! Each is fetched once at a time, however many steps want it, and so is a chain unpacked. What comes from a registry can be
+//! read while it arrives: its layer is unpacked meanwhile. What comes out of that counts only when it has the diff ID; the blob itself, only when it has its digest.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +12,7 @@ use cooper_oci::{Descriptor, Digest, Reference};
 use cooper_registry_client::WriteSink;
 use cooper_snapshotter::{BlobWriter, Chain, Error, RESUMED_FROM_BYTES};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
 use crate::assemble::open_layer_tar;
 use crate::error::{BuildError, Kind};
@@ -24,7 +25,29 @@ use crate::task;
 #[derive(Default)]
 pub struct Arrivals {
     open: Mutex<HashMap<Digest, Arc<Growing>>>,
-    turns: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    blobs: Turns<Digest>,
+    chains: Turns<Digest>,
+}
+
+/// Who brings a thing: one at a time, and the next finds it there.
+struct Turns<K>(Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>);
+
+impl<K> Default for Turns<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Eq + Hash> Turns<K> {
+    /// Waits for a turn, which lasts until the guard is dropped.
+    async fn take(&self, key: &K) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            turns.entry(key.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
 }
 
 /// Takes an arrival off the list.
@@ -48,14 +71,19 @@ impl Arrivals {
         Listed(self, digest)
     }
 
-    fn turn(&self, digest: &Digest) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        turns.entry(digest.clone()).or_default().clone()
+    /// Waits until nobody else brings the blob.
+    pub async fn blob_turn(&self, digest: &Digest) -> OwnedMutexGuard<()> {
+        self.blobs.take(digest).await
+    }
+
+    /// Waits until nobody else unpacks the chain.
+    pub async fn chain_turn(&self, id: &Digest) -> OwnedMutexGuard<()> {
+        self.chains.take(id).await
     }
 }
 
-/// Brings one blob into the store; verified while it streams. `begun` is told when it can be followed.
+/// Brings one blob into the store; verified while it streams. `begun` is told when it can be followed. It must be the
+/// caller's turn.
 pub async fn pull_blob(
     session: &Arc<Inner>,
     reference: &Reference,
@@ -65,13 +93,6 @@ pub async fn pull_blob(
     let failed = |e: &dyn std::fmt::Display| {
         BuildError::new(Kind::Remote, format!("failed to fetch {} of {reference}: {e}", descriptor.digest))
     };
-    let arrivals = &session.arrivals;
-    let turn = arrivals.turn(&descriptor.digest);
-    let _turn = turn.lock().await;
-    if session.store.has_blob(&descriptor.digest)?.is_some() {
-        begun();
-        return Ok(());
-    }
     let pull = async |writer: Announcing<BlobWriter>| {
         let digest = |writer: &Announcing<BlobWriter>| writer.get().digest();
         let held_bytes = writer.get().written();
@@ -93,7 +114,7 @@ pub async fn pull_blob(
     let written = writer.written();
     let (growing, writer) = Growing::begun(writer.reader()?, writer, written);
     let first = {
-        let _listed = arrivals.list(&descriptor.digest, growing.clone());
+        let _listed = session.arrivals.list(&descriptor.digest, growing.clone());
         begun();
         pull(writer).await
     };

@@ -272,7 +272,13 @@ pub async fn fetch_layer_and_tell(
     begun: impl FnOnce() + Send,
 ) -> Result<(), BuildError> {
     let descriptor = &origin.descriptor;
-    if session.store.has_blob(&descriptor.digest)?.is_some() {
+    let there = || Ok::<_, BuildError>(session.store.has_blob(&descriptor.digest)?.is_some());
+    if there()? {
+        begun();
+        return Ok(());
+    }
+    let _turn = session.arrivals.blob_turn(&descriptor.digest).await;
+    if there()? {
         begun();
         return Ok(());
     }

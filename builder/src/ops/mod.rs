@@ -62,10 +62,8 @@ pub(crate) async fn bring(
 /// Brings and unpacks all layers of a root filesystem that are not there yet.
 pub(crate) async fn unpack(build: &Arc<Build>, rootfs: &Rootfs) -> Result<(), BuildError> {
     let store = build.session.store.clone();
-    if store.knows(rootfs.chain()) {
-        return Ok(());
-    }
     let chain = rootfs.chain().clone();
+    let Some(id) = chain.id().filter(|_| !store.knows(&chain)) else { return Ok(()) };
     {
         let (store, chain) = (store.clone(), chain.clone());
         if task::blocking("look for snapshots", move || Ok(store.has_snapshot(&chain)?)).await? {
@@ -74,13 +72,18 @@ pub(crate) async fn unpack(build: &Arc<Build>, rootfs: &Rootfs) -> Result<(), Bu
     }
     let origins = rootfs.layers().iter();
     let origins = origins.filter_map(|l| Some((l.diff_id.clone(), build.origins.get(&l.diff_id)?))).collect();
-    tokio::select! {
-        done = fetch_and_unpack(&build.session, chain, origins) => {
-            for message in done? {
-                build.events.send(Event::Warning { rule: "Unpack".into(), message, span: None });
-            }
-            Ok(())
+    let work = async {
+        let _turn = build.session.arrivals.chain_turn(&id).await;
+        if store.knows(&chain) {
+            return Ok(());
         }
+        for message in fetch_and_unpack(&build.session, chain, origins).await? {
+            build.events.send(Event::Warning { rule: "Unpack".into(), message, span: None });
+        }
+        Ok(())
+    };
+    tokio::select! {
+        done = work => done,
         () = build.cancel.cancelled() => Err(BuildError::cancelled()),
     }
 }
