@@ -15,7 +15,7 @@ def bars(rows, path):
     high = max(t for _, found in rows for t in found.values()) * 1.5
     scale = lambda t: max(1, math.log10(max(t, low) / low) / math.log10(high / low) * width)
     names = list(dict.fromkeys(name for _, found in rows for name in found))
-    parts, y = [], 8
+    parts, y = ['<text x="4" y="16" fill="#6b7280">seconds on a logarithmic scale; shorter is better</text>'], 30
     for title, found in rows:
         parts.append(f'<text x="4" y="{y + 11}" font-weight="bold">{title}</text>')
         y += 18
@@ -31,7 +31,8 @@ def bars(rows, path):
 
 def lines(series, path):
     """Log-log lines. `series`: (title, unit, [(size, value)]), each a small plot of its own, side by side."""
-    side, margin, parts = 200, 60, []
+    side, margin = 200, 60
+    parts = ['<text x="4" y="16" fill="#6b7280">both axes logarithmic; dashed: growth in proportion to the size</text>']
     for number, (title, unit, points) in enumerate(series):
         column, line = number % 4, number // 4
         x0, y0 = column * (side + margin) + margin, line * (side + 2 * margin) + margin
@@ -44,15 +45,15 @@ def lines(series, path):
                      f'<rect x="{x0}" y="{y0}" width="{side}" height="{side}" fill="none" stroke="#9ca3af"/>')
         way = " ".join(f"{px(x):.0f},{py(y):.0f}" for x, y in zip(xs, ys))
         parts.append(f'<polyline points="{way}" fill="none" stroke="{COLOURS[0]}" stroke-width="2"/>')
-        # What is linear from the first point on.
-        last = ys[0] * xs[-1] / xs[0]
-        if last > 0 and yl <= math.log10(last) <= yh + 2:
-            parts.append(f'<line x1="{px(xs[0]):.0f}" y1="{py(ys[0]):.0f}" x2="{px(xs[-1]):.0f}" '
-                         f'y2="{max(y0, py(last)):.0f}" stroke="{COLOURS[1]}" stroke-dasharray="4"/>')
+        # What is linear from the first point on, as far as it is inside.
+        parts.append(f'<clipPath id="c{number}"><rect x="{x0}" y="{y0}" width="{side}" height="{side}"/></clipPath>'
+                     f'<line x1="{px(xs[0]):.0f}" y1="{py(ys[0]):.0f}" x2="{px(xs[-1]):.0f}" '
+                     f'y2="{py(ys[0] * xs[-1] / xs[0]):.0f}" stroke="{COLOURS[1]}" stroke-dasharray="4" '
+                     f'clip-path="url(#c{number})"/>')
         for x, y in zip(xs, ys):
             parts.append(f'<circle cx="{px(x):.0f}" cy="{py(y):.0f}" r="3" fill="{COLOURS[0]}"/>'
                          f'<text x="{px(x):.0f}" y="{py(y) - 6:.0f}" text-anchor="middle">{y:.3g}</text>'
                          f'<text x="{px(x):.0f}" y="{y0 + side + 16}" text-anchor="middle">{x:,}</text>')
-        parts.append(f'<text x="{x0}" y="{y0 - 8}" fill="#6b7280">{unit}; dashed: linear</text>')
+        parts.append(f'<text x="{x0}" y="{y0 - 8}" fill="#6b7280">{unit}</text>')
     rows = (len(series) + 3) // 4
     path.write_text(document(4 * (side + margin) + margin, rows * (side + 2 * margin), "".join(parts)))
