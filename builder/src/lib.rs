@@ -38,8 +38,9 @@ mod transfer;
 
 pub use cancel::CancelToken;
 pub use check::{CheckReport, Finding, Outline, Parameter, Target, Targets};
+pub use cooper_registry_client::Saved;
 pub use cooper_snapshotter::{DiskUsage, PruneOptions, PruneReport};
 pub use error::{BuildError, DockerfileText, Kind};
 pub use images::ImageSummary;
-pub use session::{Session, SessionOptions, default_root};
+pub use session::{Session, SessionOptions, default_root, forbid_core_dumps};
 pub use store_care::{login, logout};

@@ -83,6 +83,13 @@ fn raise_open_files() {
     let _ = process::set_rlimit(process::Resource::Nofile, hard.min(OPEN_FILES), hard);
 }
 
+/// Keeps what this process holds, credentials and secrets, out of core dumps. What steps run has limits of its own.
+pub fn forbid_core_dumps() {
+    // With 1 the kernel neither writes a file nor starts the program that collects dumps; 0 forbids only the file.
+    let hard = process::hard_rlimit(process::Resource::Core);
+    let _ = process::set_rlimit(process::Resource::Core, hard.min(1), hard);
+}
+
 impl Session {
     /// Opens (and makes, if need be) the store.
     pub fn open(options: &SessionOptions) -> Result<Session, BuildError> {

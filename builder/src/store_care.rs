@@ -32,21 +32,16 @@ pub async fn login(
     username: &str,
     password: &str,
     options: &RegistryOptions,
-) -> Result<String, BuildError> {
-    let saved =
-        cooper_registry_client::login(options.builder(), server, username, &Secret::new(password), None)
-            .await
-            .map_err(|e| match e.kind() {
-                // Wrong credentials: to log in is what was tried.
-                ErrorKind::Auth if !matches!(e, Error::Plaintext { .. }) => {
-                    BuildError::new(Kind::Remote, format!("login to {server} failed")).caused_by(e)
-                }
-                _ => transfer::remote(format!("login to {server} failed"), e),
-            })?;
-    Ok(match saved {
-        Saved::File(path) => path.display().to_string(),
-        Saved::Helper(name) => format!("the credential helper {name}"),
-    })
+) -> Result<Saved, BuildError> {
+    cooper_registry_client::login(options.builder(), server, username, &Secret::new(password), None)
+        .await
+        .map_err(|e| match e.kind() {
+            // Wrong credentials: to log in is what was tried.
+            ErrorKind::Auth if !matches!(e, Error::Plaintext { .. }) => {
+                BuildError::new(Kind::Remote, format!("login to {server} failed")).caused_by(e)
+            }
+            _ => transfer::remote(format!("login to {server} failed"), e),
+        })
 }
 
 /// Forgets credentials; false if there were none.

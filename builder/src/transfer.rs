@@ -71,22 +71,33 @@ async fn push_image(
 ) -> Result<(), BuildError> {
     let client = session.push_client(name);
     let config_bytes = bytes::Bytes::from(image.config_bytes.clone());
-    let config = async {
+    let config = async || {
         let options = PushOptions::default();
         client
             .push_blob(name, &image.manifest.config, &config_bytes, &options)
             .await
             .map_err(|e| refused(name, e))
     };
-    tokio::try_join!(push_blobs(session, image, name), config)?;
+    tokio::try_join!(push_blobs(session, image, name), config())?;
     let untagged = Reference { tag: None, ..name.clone() };
     let to = place(if below_index { &untagged } else { name }, &image.descriptor.digest);
-    let media_type = &image.descriptor.media_type;
-    client
-        .push_manifest(&to, media_type, image.manifest_bytes.clone())
-        .await
-        .map_err(|e| refused(name, e))?;
+    let store = || client.push_manifest(&to, &image.descriptor.media_type, image.manifest_bytes.clone());
+    let stored = match store().await {
+        // What was there a moment ago was cleaned up meanwhile: once more, all of it.
+        Err(e) if lacks_blobs(&e) => {
+            Box::pin(push_blobs(session, image, name)).await?;
+            Box::pin(config()).await?;
+            Box::pin(store()).await
+        }
+        stored => stored,
+    };
+    stored.map_err(|e| refused(name, e))?;
     Ok(())
+}
+
+fn lacks_blobs(error: &cooper_registry_client::Error) -> bool {
+    let codes = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"];
+    error.answer().is_some_and(|answer| codes.iter().any(|code| answer.has_code(code)))
 }
 
 async fn push_blobs(

@@ -10,7 +10,7 @@ use cooper_sandbox::Level;
 use serde_json::Value;
 
 pub use cooper_builder::distribution;
-pub use cooper_builder::{CancelToken, ImageSummary};
+pub use cooper_builder::{CancelToken, ImageSummary, Saved};
 use distribution::{Images, RegistryOptions, Watch};
 
 use crate::args::Global;
@@ -19,6 +19,7 @@ use crate::failure::{Failure, Kind, Place, Source, with_causes};
 /// Must be the first thing in `main`: a step's process starts as this program and becomes something else here.
 pub fn early() {
     cooper_sandbox::maybe_init();
+    cooper_builder::forbid_core_dumps();
 }
 
 /// What [`enter`] found.
@@ -106,7 +107,7 @@ impl Session {
 
     /// Sends an image to its registry; its digest.
     pub async fn push(&self, name: &str, events: EventSender) -> Result<String, Failure> {
-        Ok(self.0.push(name, events).await?.digest.to_string())
+        Ok(Box::pin(self.0.push(name, events)).await?.digest.to_string())
     }
 
     /// All named images.
@@ -183,7 +184,7 @@ pub async fn login(
     username: &str,
     password: &str,
     registries: &RegistryOptions,
-) -> Result<String, Failure> {
+) -> Result<Saved, Failure> {
     Ok(cooper_builder::login(server, username, password, registries).await?)
 }
 

@@ -9,6 +9,11 @@ pub fn print(text: &str) -> Result<(), Failure> {
     write(text.as_bytes())
 }
 
+/// Writes a result for programs.
+pub fn json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}
+
 /// Writes results, one a line.
 pub fn lines(lines: &[String]) -> Result<(), Failure> {
     print(&lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect::<String>())

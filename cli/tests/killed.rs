@@ -7,12 +7,14 @@
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
-use cooper_testkit::{Context, Registry, can_build};
+use cooper_testkit::{Context, Door, Output, Registry, can_build, program, wait_for};
 
 const LAYERS: u64 = 160;
 const LAYER_BYTES: u64 = 256 << 10;
@@ -154,4 +156,27 @@ fn a_push_that_was_killed_at_80_percent_costs_the_next_one_a_quarter_at_most() {
     let tar = other.dir().join("x.tar");
     other.run(["export", "-q", "-o", tar.to_str().unwrap(), &image]).expect_success();
     assert!(tar.metadata().unwrap().len() > whole);
+}
+
+#[test]
+fn a_crash_leaves_no_core_with_what_was_secret() {
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("core");
+    let door = Door::before(&registry.host(), "HEAD ", 0, 0);
+    // Where dumps are wished for.
+    let mut shell = program("sh");
+    shell.args(["-c", "ulimit -S -c $(ulimit -H -c); exec \"$@\"", "sh"]);
+    shell.arg(context.cooper()).args(["digest", &door.image("app:1")]);
+    shell.env("HOME", context.dir()).current_dir(context.dir());
+    let mut process = shell.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    door.wait_for(&mut process, 1);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+    let cores = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert!(["0", "1"].contains(&cores.split_whitespace().next().unwrap()), "{cores}");
+    Output::of(program("kill").args(["-s", "ABRT", &process.id().to_string()])).expect_success();
+    if !wait_for(Duration::from_mins(1), || process.try_wait().unwrap().is_some()) {
+        process.kill().unwrap();
+    }
+    let status = process.wait().unwrap();
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
 }

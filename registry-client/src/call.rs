@@ -258,7 +258,7 @@ impl Inner {
             let unasked = status == 403 && ours && authorization.is_none() && challenges.is_new();
             if status == 401 && ours || unasked && self.may_introduce(call).await {
                 if !challenges.answer(authorization.as_ref().map(Authorization::age)) {
-                    return Err(self.still_refused(call.target, reply, authorization.as_ref()).await);
+                    return Err(self.still_refused(call, reply, authorization.as_ref()).await);
                 }
                 let headers = reply.response.headers().clone();
                 match self.learn(call, &headers, authorization.as_ref()).await? {
@@ -316,7 +316,7 @@ impl Inner {
         let target = target.boxed();
         match status {
             // A 401 that comes here was answered with a token that did not help.
-            401 | 403 => Error::Denied { target, answer },
+            401 | 403 => Error::Denied { target, answer, scope: None },
             404 | 410 => Error::NotFound { target, answer },
             429 => Error::RateLimited { target, retry_after, answer },
             _ => Error::Status { target, answer },
@@ -326,15 +326,21 @@ impl Inner {
     /// A 401 in spite of a fresh token.
     pub(crate) async fn still_refused(
         &self,
-        target: &Target,
+        call: &Call<'_>,
         reply: Reply,
         used: Option<&Authorization>,
     ) -> Error {
         if used.is_some_and(Authorization::is_anonymous) {
             let why = "not found, or not open without credentials".to_owned();
-            return self.unauthorized(target, reply, why).await;
+            return self.unauthorized(call.target, reply, why).await;
         }
-        self.refuse(target, reply).await
+        let mut error = self.refuse(call.target, reply).await;
+        if let Error::Denied { scope, .. } = &mut error
+            && used.is_some_and(Authorization::is_token)
+        {
+            *scope = Some(call.scopes.to_string()).filter(|scopes| !scopes.is_empty());
+        }
+        error
     }
 
     pub(crate) async fn unauthorized(&self, target: &Target, reply: Reply, why: String) -> Error {

@@ -213,12 +213,14 @@ pub enum Error {
     #[error(transparent)]
     Credentials(#[from] CredentialError),
     /// The credentials do not allow this; some registries say so of what does not exist.
-    #[error("{target}: access denied, or there is no such repository or image: {answer}")]
+    #[error("{target}: access denied, or there is no such repository or image: {answer}{}", needed(.scope.as_deref()))]
     Denied {
         /// What was asked for.
         target: Box<Target>,
         /// The server's answer.
         answer: Box<Answer>,
+        /// What a token would have to allow, where one was shown: `repository:app:pull,push`.
+        scope: Option<String>,
     },
     /// There is no such thing, or no access to it (many registries do not tell these apart).
     #[error("{target}: not found, or no access to it: {answer}")]
@@ -341,6 +343,10 @@ pub enum Error {
         /// What was asked for.
         target: Box<Target>,
     },
+}
+
+fn needed(scope: Option<&str>) -> String {
+    scope.map_or_else(String::new, |scope| format!("; it needs {scope}"))
 }
 
 fn retry_words(after: Option<&Duration>) -> String {

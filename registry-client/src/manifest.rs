@@ -1,7 +1,7 @@
 //! Manifests and indexes: resolving and fetching.
 //!
 //! Bytes become a manifest only after size, digest and kind were checked (`manifest_check`). A digest in a
-//! header is compared, never trusted.
+//! header is compared, never trusted: where it is wrong, that is told.
 
 use bytes::Bytes;
 use cooper_oci::{Descriptor, Digest, Index, Manifest, Reference, media};
@@ -15,6 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind, Result, Target};
 use crate::hosts::Access;
 use crate::manifest_check::{bare_type, check, is_known};
+use crate::notice::Notice;
 
 pub(crate) const DIGEST_HEADER: &str = "docker-content-digest";
 
@@ -134,7 +135,16 @@ impl Client {
         call.headers = accept();
         let limits = &self.inner.limits;
         let (headers, bytes) = self.inner.fetch(&call, "manifest", limits.manifest_bytes).await?;
-        check(target, &headers, bytes, expected, limits.manifest_entries)
+        let found = check(target, &headers, bytes, expected, limits.manifest_entries)?;
+        let claimed = headers.get(DIGEST_HEADER).and_then(|v| v.to_str().ok()?.parse::<Digest>().ok());
+        if let Some(claimed) = claimed.filter(|claimed| !claimed.verifies(&found.bytes)) {
+            self.inner.notices.tell(&Notice::WrongDigest {
+                target: target.to_string(),
+                claimed: claimed.to_string(),
+                actual: found.descriptor.digest.to_string(),
+            });
+        }
+        Ok(found)
     }
 }
 

@@ -1,7 +1,8 @@
 //! When bytes are a manifest.
 //!
-//! Owns the rule that the media type of the answer and of the document must agree, that a document which
-//! reads as both a manifest and an index is refused, and that size, nesting and entries are bounded.
+//! Owns the rule that the media type of the answer and of the document must agree, that an answer without one is
+//! taken only of what was asked for by digest, that a document which reads as both a manifest and an index is
+//! refused, and that size, nesting and entries are bounded.
 
 use bytes::Bytes;
 use cooper_oci::{Descriptor, Digest, media};
@@ -67,8 +68,15 @@ pub(crate) fn check(
             "the registry has only a schema 1 manifest, which is no longer supported; push the image again with a current tool",
         ));
     }
+    let untyped = served.is_none_or(str::is_empty);
+    if untyped && expected.is_none() {
+        return Err(Error::protocol(
+            target,
+            "the answer has no media type; only what is asked for by its digest is taken by its own word",
+        ));
+    }
     let generic =
-        matches!(served, None | Some("" | "text/plain" | "application/json" | "application/octet-stream"));
+        untyped || matches!(served, Some("text/plain" | "application/json" | "application/octet-stream"));
     let media_type = match (served, probe.media_type.as_deref()) {
         (Some(served), None) if is_known(served) => served.to_owned(),
         (Some(served), Some(own)) if is_known(served) && served == own => served.to_owned(),

@@ -26,6 +26,9 @@ pub(crate) struct Outbound<'a> {
     pub(crate) if_match: Option<HeaderValue>,
 }
 
+/// How often a manifest is sent to a registry that does not see its blobs. It may have lost them.
+const MAX_BLIND: u32 = 4;
+
 impl Client {
     /// Stores a manifest under the reference's tag, or under its digest if it has no tag. The bytes go
     /// out exactly as they are; their digest must be the reference's if it has one.
@@ -89,6 +92,7 @@ impl Client {
         call.body = Some((media_type, outbound.bytes));
         call.headers.extend(outbound.if_match.map(|tag| (IF_MATCH, tag)));
         let mut attempts = self.inner.attempts(&endpoint);
+        let mut blind = 0;
         loop {
             let reply = self.inner.call(&call).await?;
             let status = reply.response.status();
@@ -101,7 +105,8 @@ impl Client {
             let has = |code: &str| answer.is_some_and(|a| a.has_code(code));
             // A registry may need a moment until it sees the blobs that it has just confirmed.
             if has("MANIFEST_BLOB_UNKNOWN") || has("BLOB_UNKNOWN") {
-                if attempts.again(&Failure::default()).await {
+                blind += 1;
+                if blind < MAX_BLIND && attempts.again(&Failure::default()).await {
                     continue;
                 }
             } else if matches!(status.as_u16(), 400 | 409 | 412) {

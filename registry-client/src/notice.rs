@@ -42,6 +42,15 @@ pub enum Notice {
         /// Size of the blob.
         total_bytes: u64,
     },
+    /// A registry says another digest of a manifest than it has. The bytes count.
+    WrongDigest {
+        /// The manifest.
+        target: String,
+        /// What the registry says.
+        claimed: String,
+        /// The digest of the bytes.
+        actual: String,
+    },
     /// A registry's own words to its users, told once.
     Warning {
         /// `host[:port]`.
@@ -65,6 +74,9 @@ impl fmt::Display for Notice {
             }
             Self::Resumed { target, at_bytes, total_bytes } => {
                 write!(f, "{target}: the registry has {at_bytes} of {total_bytes} bytes from an earlier push")
+            }
+            Self::WrongDigest { target, claimed, actual } => {
+                write!(f, "{target}: the registry says that its digest is {claimed}, but it is {actual}")
             }
             Self::Warning { host, text } => write!(f, "{host} warns: {text}"),
         }

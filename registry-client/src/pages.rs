@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links() {
+    fn r093_r094_links() {
         let from = Url::parse("https://reg.test/v2/a/tags/list").unwrap();
         let next = |link: &str| {
             let mut headers = HeaderMap::new();

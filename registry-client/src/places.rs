@@ -6,7 +6,6 @@
 //! nothing else works either, a line in the error.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use cooper_oci::Reference;
@@ -48,7 +47,7 @@ impl Client {
 
     async fn endpoint_of(&self, mut place: Place) -> Result<Endpoint> {
         let inner = &self.inner;
-        let socket = inner.sockets.get(&place.host);
+        let socket = place.socket.as_ref().or_else(|| inner.sockets.get(&place.host)).cloned();
         let loopback = names_loopback(&place.host);
         let plain_http = inner.insecure.contains(&place.host);
         let any_certificate = inner.unverified.contains(&place.host);
@@ -63,7 +62,7 @@ impl Client {
         place.trust.skip_verify |= any_certificate;
         let endpoint = Endpoint::new(&place, plain, socket.is_some())?;
         if place.trust != Trust::default() || socket.is_some() {
-            inner.transport.pool.adopt(&endpoint.origin(), &place.trust, socket.map(PathBuf::as_path));
+            inner.transport.pool.adopt(&endpoint.origin(), &place.trust, socket.as_deref());
         }
         Ok(endpoint)
     }

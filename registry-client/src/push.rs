@@ -296,13 +296,16 @@ impl Push<'_> {
                 None => (begin(self.client, self.endpoint, self.target).await?, 0),
             };
             moved(&current);
+            // Where a chunk may not be smaller than the blob, it is no chunk.
+            let divisible =
+                offset > 0 || current.least_chunk_bytes.is_none_or(|least| least < descriptor.size);
             let step = match chunk_bytes {
-                Some(bytes) if !chunks_refused && descriptor.size > 0 => {
+                Some(bytes) if !chunks_refused && divisible && descriptor.size > 0 => {
                     upload.chunked(current, source, (offset, bytes), &mut attempts, &moved).await?
                 }
                 _ => upload.whole(current, source).await?,
             };
-            let (failure, error) = match step {
+            let (failure, error, paused) = match step {
                 Step::Done => {
                     self.remember(None);
                     return Ok(());
@@ -313,7 +316,8 @@ impl Push<'_> {
                     self.abandon().await;
                     continue;
                 }
-                Step::Failed(failure, error) => (failure, error),
+                Step::Failed(failure, error) => (failure, error, false),
+                Step::Lost(failure, error) => (failure, error, true),
             };
             if error.answer().is_some_and(|a| a.has_code("DIGEST_INVALID")) {
                 // Damaged on the way once, or the source is not what its descriptor says.
@@ -336,7 +340,7 @@ impl Push<'_> {
             if let Some(note) = note {
                 note.clear();
             }
-            if !attempts.again(&failure).await {
+            if !paused && !attempts.again(&failure).await {
                 return Err(error);
             }
             // The answer may have been lost, but not the blob.

@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fallback_tags_fit_the_grammar_of_tags() {
+    fn r091_fallback_tags_fit_the_grammar_of_tags() {
         let short = Digest::sha256_of(b"x");
         assert_eq!(fallback_tag(&short), format!("sha256-{}", short.hex()));
         let mut hasher = cooper_oci::Hasher::new(cooper_oci::Algorithm::Sha512);

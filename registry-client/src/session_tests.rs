@@ -12,7 +12,7 @@ fn judged(registry: &str, text: &str) -> Result<String, &'static str> {
 }
 
 #[test]
-fn locations_in_all_forms() {
+fn r062_locations_in_all_forms() {
     let good = [
         ("/v2/a/b/blobs/uploads/1?_state=x%3D", "https://reg.test/v2/a/b/blobs/uploads/1?_state=x%3D"),
         ("1", "https://reg.test/v2/a/b/blobs/uploads/1"),
@@ -42,7 +42,7 @@ fn locations_in_all_forms() {
 }
 
 #[test]
-fn the_digest_goes_behind_the_query() {
+fn r061_the_digest_goes_behind_the_query() {
     let digest = Digest::sha256_of(b"");
     let ending = |url: &str| {
         let session = Session { location: Url::parse(url).unwrap(), least_chunk_bytes: None };
@@ -54,7 +54,7 @@ fn the_digest_goes_behind_the_query() {
 }
 
 #[test]
-fn ranges_of_uploads() {
+fn r067_ranges_of_uploads() {
     let end = |text: &str| {
         let mut headers = HeaderMap::new();
         headers.insert(RANGE, text.parse().unwrap());

@@ -1,7 +1,7 @@
 //! Listing tags.
 //!
-//! Owns the walk over the pages of the list: each page once, with something new on it, and no more pages and
-//! tags than the limits say.
+//! Owns the walk over the pages of the list: by `Link`, or where a full page has none by `last=`; each page once, with
+//! something new on it, and no more pages and tags than the limits say.
 
 use std::collections::BTreeSet;
 
@@ -60,13 +60,18 @@ impl Client {
     ) -> Result<Vec<String>> {
         let endpoint = self.upstream(reference).await?;
         let limits = &self.inner.limits;
-        let mut url = endpoint.url("tags/list");
-        if most < usize::MAX {
-            url.query_pairs_mut().append_pair("n", &most.min(MAX_PAGE).to_string());
-        }
-        if let Some(last) = last {
-            url.query_pairs_mut().append_pair("last", last);
-        }
+        let asked = (most < usize::MAX).then(|| most.min(MAX_PAGE));
+        let page_after = |last: Option<&str>| {
+            let mut url = endpoint.url("tags/list");
+            if let Some(asked) = asked {
+                url.query_pairs_mut().append_pair("n", &asked.to_string());
+            }
+            if let Some(last) = last {
+                url.query_pairs_mut().append_pair("last", last);
+            }
+            url
+        };
+        let mut url = page_after(last);
         let mut tags = BTreeSet::new();
         for _ in 0..limits.pages {
             let scopes = Scopes::pull(&endpoint.repository);
@@ -76,20 +81,24 @@ impl Client {
             let page: Page = serde_json::from_slice(&body)
                 .map_err(|_| Error::protocol(target, "the answer is not a tag list"))?;
             let before = tags.len();
+            let page = page.tags.unwrap_or_default();
+            // Some give as many as were asked for, and do not say that there are more.
+            let cut = page.last().filter(|_| asked == Some(page.len())).map(|end| page_after(Some(end)));
             // Digests are listed too by some; they are no tags. Others know neither `last` nor `n`.
-            let new = page.tags.unwrap_or_default().into_iter().filter(|t| Reference::is_tag(t));
+            let new = page.into_iter().filter(|t| Reference::is_tag(t));
             tags.extend(new.filter(|t| last.is_none_or(|last| t.as_str() > last)));
             if tags.len() > limits.tags {
                 return Err(Error::protocol(target, format!("more than {} tags", limits.tags)));
             }
-            match next {
-                Some(_) if tags.len() >= most => return Ok(tags.into_iter().take(most).collect()),
-                None => return Ok(tags.into_iter().take(most).collect()),
-                Some(_) if tags.len() == before => {
+            let fresh = tags.len() > before;
+            url = match (next, cut) {
+                (Some(_), _) if !fresh && tags.len() < most => {
                     return Err(Error::protocol(target, "a page of the tag list has nothing new"));
                 }
-                Some(next) => url = next,
-            }
+                (Some(next), _) if tags.len() < most => next,
+                (None, Some(cut)) if fresh && tags.len() < most => cut,
+                _ => return Ok(tags.into_iter().take(most).collect()),
+            };
         }
         Err(Error::protocol(target, format!("tag list has more than {} pages", limits.pages)))
     }

@@ -33,6 +33,8 @@ pub(crate) enum Step {
     ChunksRefused,
     /// Another try may help.
     Failed(Failure, Error),
+    /// The same, in a new session; it was paused for already.
+    Lost(Failure, Error),
 }
 
 /// What all requests of an upload share.
@@ -138,7 +140,7 @@ impl Upload<'_> {
                     offset = there;
                     self.reach(offset, attempts);
                 }
-                _ => return Ok(Step::Failed(Failure::default(), error)),
+                _ => return Ok(Step::Lost(failure, error)),
             }
         }
         self.end(session).await
@@ -239,7 +241,7 @@ impl Upload<'_> {
                 return Ok(Ok(reply));
             }
             if !challenges.answer(authorization.as_ref().map(Authorization::age)) {
-                return Err(inner.still_refused(self.target, reply, authorization.as_ref()).await);
+                return Err(inner.still_refused(&call, reply, authorization.as_ref()).await);
             }
             let answer_headers = reply.response.headers().clone();
             match inner.learn(&call, &answer_headers, authorization.as_ref()).await? {

@@ -188,12 +188,7 @@ fn side(name: &ImageName, image: &Image, other: &Image) -> Side {
     Side {
         name: name.to_string(),
         digest: image.descriptor.digest.clone(),
-        platform: Platform::new(
-            &image.config.os,
-            &image.config.architecture,
-            image.config.variant.as_deref(),
-        )
-        .to_string(),
+        platform: image.platform().to_string(),
         layers: layers
             .map(|(diff_id, layer)| SideLayer {
                 digest: layer.digest.clone(),

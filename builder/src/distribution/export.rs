@@ -8,6 +8,7 @@ use cooper_oci::{Digest, Platform};
 use cooper_snapshotter::Chain;
 
 use super::Images;
+use super::look::Image;
 use super::name::ImageName;
 use crate::arrivals::fetch_and_unpack;
 use crate::error::{BuildError, Kind};
@@ -18,13 +19,13 @@ use crate::task;
 
 impl Images {
     /// Writes the files of an image for a platform, by default this machine's, as a tar: to a file, or to standard
-    /// output. Layers are unpacked in the store, as those of a base image are.
+    /// output. Layers are unpacked in the store, as those of a base image are. Gives back what was written.
     pub async fn export(
         &self,
         name: &ImageName,
         platform: Option<&Platform>,
         dest: Option<PathBuf>,
-    ) -> Result<(), BuildError> {
+    ) -> Result<Image, BuildError> {
         let image = self.image(name, platform).await?;
         let session = self.session()?.0.clone();
         let origins = Origins::default();
@@ -56,6 +57,7 @@ impl Images {
             out.flush()
                 .map_err(|e| BuildError::new(Kind::Config, "cannot write to standard output").caused_by(e))
         })
-        .await
+        .await?;
+        Ok(image)
     }
 }

@@ -36,6 +36,14 @@ pub struct Image {
     pub config_bytes: Bytes,
 }
 
+impl Image {
+    /// The platform that the config names.
+    pub fn platform(&self) -> Platform {
+        let config = &self.config;
+        Platform::new(&config.os, &config.architecture, config.variant.as_deref())
+    }
+}
+
 impl Images {
     /// What a name stands for; for a registry the claim of its answer to HEAD.
     pub async fn descriptor(&self, name: &ImageName) -> Result<Descriptor, BuildError> {

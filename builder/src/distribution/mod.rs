@@ -132,6 +132,9 @@ pub(crate) fn judged(message: String, error: &Error) -> BuildError {
         Error::Plaintext { .. } => {
             judged.hint("login, pull, push and other commands take --plain-http-credentials")
         }
+        Error::Status { answer, .. } if answer.status == 413 => judged.hint(
+            "if the registry itself takes so much, a proxy before it does not (nginx: client_max_body_size)",
+        ),
         Error::Auth { target, .. } => judged.hint(format!("`cooper login {}`", target.registry)),
         Error::Certificate { host, .. } => judged.hint(format!(
             "an authority of one's own goes into certs.d/{host}/ca.crt; login, pull, push and other commands take \

@@ -168,7 +168,7 @@ async fn push(args: &PushArgs, images: Images) -> Result<(), Failure> {
             "artifactType": manifest.artifact_type,
             "layers": manifest.layers.iter().map(descriptor).collect::<Vec<_>>(),
         });
-        return ui::print(&format!("{value:#}\n"));
+        return ui::json(&value);
     }
     ui::print(&format!("{}\n", made.digest))
 }
@@ -188,7 +188,7 @@ async fn pull(args: &PullArgs, images: Images) -> Result<(), Failure> {
         };
         let files: Vec<Value> = files.iter().map(entry).collect();
         let value = json!({ "name": args.name.to_string(), "digest": from.digest.as_str(), "files": files });
-        return ui::print(&format!("{value:#}\n"));
+        return ui::json(&value);
     }
     let paths: Vec<String> = files.iter().map(|f| f.path.display().to_string()).collect();
     ui::lines(&paths)

@@ -98,7 +98,7 @@ pub async fn copy(args: &CopyArgs, images: Images) -> Result<(), Failure> {
             },
             "sentBytes": copied.sent_bytes,
         });
-        return ui::print(&format!("{value:#}\n"));
+        return ui::json(&value);
     }
     if !args.quiet {
         ui::note(&summary(&copied));
@@ -126,7 +126,7 @@ pub async fn referrers(args: &ReferrersArgs, images: Images) -> Result<(), Failu
     if args.json {
         let found: Vec<Value> = found.iter().map(descriptor).collect();
         let value = json!({ "subject": descriptor(&subject), "referrers": found });
-        return ui::print(&format!("{value:#}\n"));
+        return ui::json(&value);
     }
     let mut rows = vec![["ARTIFACT TYPE", "DIGEST", "SIZE"].map(str::to_owned).to_vec()];
     rows.extend(found.iter().map(|d| {

@@ -66,7 +66,7 @@ pub async fn run(args: &DiffArgs, images: Images) -> Result<(), Failure> {
     })
     .await?;
     if args.json {
-        ui::print(&format!("{:#}\n", as_json(&difference, args.times)))?;
+        ui::json(&as_json(&difference, args.times))?;
     } else {
         ui::print(&as_text(&difference, args.times))?;
     }

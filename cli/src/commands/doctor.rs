@@ -68,7 +68,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
                 })
             })
             .collect();
-        ui::print(&format!("{:#}\n", serde_json::Value::Array(values)))?;
+        ui::json(&serde_json::Value::Array(values))?;
     } else {
         for check in &checks {
             ui::print(&format!("{:8} {}: {}\n", check.verdict.word(), check.name, check.detail))?;

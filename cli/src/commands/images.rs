@@ -78,6 +78,9 @@ pub struct TagArgs {
     source: String,
     /// Its additional name
     target: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Flags of `rmi`.
@@ -86,6 +89,9 @@ pub struct RmiArgs {
     /// Names to remove
     #[arg(required = true)]
     names: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Flags of `inspect`.
@@ -127,7 +133,7 @@ pub async fn push(args: &PushArgs, session: Session) -> Result<(), Failure> {
 fn told(name: &str, digest: &str, json: bool) -> Result<(), Failure> {
     if json {
         let name = name.parse::<Reference>().map_or_else(|_| name.to_owned(), |r| r.to_string());
-        return ui::print(&format!("{:#}\n", serde_json::json!({ "name": name, "digest": digest })));
+        return ui::json(&serde_json::json!({ "name": name, "digest": digest }));
     }
     ui::print(&format!("{digest}\n"))
 }
@@ -137,7 +143,7 @@ pub fn images(args: &ImagesArgs, session: &Session) -> Result<(), Failure> {
     let images = session.images()?;
     if args.json {
         let values = images.iter().map(json).collect();
-        return ui::print(&format!("{:#}\n", Value::Array(values)));
+        return ui::json(&Value::Array(values));
     }
     if args.quiet {
         for image in &images {
@@ -199,18 +205,27 @@ fn age(seconds: i64) -> String {
 
 /// Runs `cooper tag`.
 pub fn tag(args: &TagArgs, session: &Session) -> Result<(), Failure> {
-    session.tag(&args.source, &args.target)
+    session.tag(&args.source, &args.target)?;
+    if args.json {
+        let full = |name: &str| name.parse::<Reference>().map_or_else(|_| name.to_owned(), |r| r.to_string());
+        return ui::json(&serde_json::json!({ "source": full(&args.source), "name": full(&args.target) }));
+    }
+    Ok(())
 }
 
 /// Runs `cooper rmi`: removes as many as can be removed, fails if one could not.
 pub fn rmi(args: &RmiArgs, session: &Session) -> Result<(), Failure> {
-    let mut first = None;
+    let (mut untagged, mut first) = (Vec::new(), None);
     for name in &args.names {
         match session.remove_image(name) {
+            Ok(full) if args.json => untagged.push(full),
             Ok(full) => ui::print(&format!("Untagged: {full}\n"))?,
             Err(failure) if first.is_none() => first = Some(failure),
             Err(failure) => ui::note(&crate::excerpt::failure(&failure, false)),
         }
+    }
+    if args.json {
+        ui::json(&serde_json::json!({ "untagged": untagged }))?;
     }
     first.map_or(Ok(()), Err)
 }
@@ -218,7 +233,7 @@ pub fn rmi(args: &RmiArgs, session: &Session) -> Result<(), Failure> {
 /// Runs `cooper inspect`: always a list, as elsewhere.
 pub fn inspect(args: &InspectArgs, session: &Session) -> Result<(), Failure> {
     let values = args.names.iter().map(|name| session.inspect(name)).collect::<Result<_, _>>()?;
-    ui::print(&format!("{:#}\n", Value::Array(values)))
+    ui::json(&Value::Array(values))
 }
 
 #[cfg(test)]

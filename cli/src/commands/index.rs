@@ -238,7 +238,7 @@ async fn create(args: &CreateArgs, images: Images) -> Result<(), Failure> {
             "names": names, "mediaType": index.descriptor.media_type,
             "digest": index.descriptor.digest.as_str(), "size": index.descriptor.size,
         });
-        return ui::print(&format!("{value:#}\n"));
+        return ui::json(&value);
     }
     ui::print(&format!("{}\n", index.descriptor.digest))
 }
@@ -259,7 +259,7 @@ async fn inspect(args: &InspectArgs, images: Images) -> Result<(), Failure> {
             "annotations": index.annotations,
             "manifests": index.manifests.iter().map(descriptor).collect::<Vec<_>>(),
         });
-        return ui::print(&format!("{value:#}\n"));
+        return ui::json(&value);
     }
     ui::print(&as_text(&reference.to_string(), &document, &index))
 }
@@ -303,7 +303,7 @@ async fn annotate(args: &AnnotateArgs, images: Images) -> Result<(), Failure> {
             "name": name.to_string(), "mediaType": made.media_type,
             "digest": made.digest.as_str(), "size": made.size,
         });
-        return ui::print(&format!("{value:#}\n"));
+        return ui::json(&value);
     }
     ui::print(&format!("{}\n", made.digest))
 }

@@ -3,10 +3,11 @@
 use std::io::{IsTerminal, Read};
 
 use clap::Args;
+use serde_json::json;
 
 use crate::args::Global;
-use crate::backend;
 use crate::backend::distribution::RegistryOptions;
+use crate::backend::{self, Saved};
 use crate::failure::Failure;
 use crate::flags::registry::RegistryFlags;
 use crate::ui;
@@ -26,6 +27,9 @@ pub struct LoginArgs {
     /// Read the password from standard input
     #[arg(long)]
     password_stdin: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     registry: RegistryFlags,
 }
@@ -36,6 +40,9 @@ pub struct LogoutArgs {
     /// Registry
     #[arg(default_value = "docker.io")]
     server: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs `cooper login`.
@@ -61,12 +68,26 @@ pub async fn login(args: &LoginArgs, global: &Global) -> Result<(), Failure> {
     let registries = args.registry.options([args.server.as_str()]);
     let registries = RegistryOptions { network: global.network_policy, ..registries };
     let kept = backend::login(&args.server, &username, &password, &registries).await?;
-    ui::print(&format!("Login Succeeded\nCredentials are kept in {kept}\n"))
+    let (file, helper) = match &kept {
+        Saved::File(path) => (Some(path.display().to_string()), None),
+        Saved::Helper(name) => (None, Some(name)),
+    };
+    if args.json {
+        return ui::json(
+            &json!({ "registry": args.server, "username": username, "file": file, "helper": helper }),
+        );
+    }
+    let place = file.or(helper.map(|name| format!("the credential helper {name}"))).unwrap_or_default();
+    ui::print(&format!("Login Succeeded\nCredentials are kept in {place}\n"))
 }
 
 /// Runs `cooper logout`.
 pub async fn logout(args: &LogoutArgs) -> Result<(), Failure> {
-    if backend::logout(&args.server).await? {
+    let removed = backend::logout(&args.server).await?;
+    if args.json {
+        return ui::json(&json!({ "registry": args.server, "removed": removed }));
+    }
+    if removed {
         ui::print(&format!("Removed the credentials for {}\n", args.server))
     } else {
         ui::print(&format!("Not logged in to {}\n", args.server))

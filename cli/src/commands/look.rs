@@ -66,6 +66,9 @@ pub struct ExportArgs {
     /// Show no progress
     #[arg(short, long)]
     quiet: bool,
+    /// Print JSON; the tar goes into a file
+    #[arg(long, requires = "output")]
+    json: bool,
 }
 
 impl Names for Which {
@@ -122,7 +125,7 @@ pub async fn digest(args: &DigestArgs, images: Images) -> Result<(), Failure> {
             "digest": descriptor.digest.as_str(),
             "size": descriptor.size,
         });
-        return ui::print(&format!("{value:#}\n"));
+        return ui::json(&value);
     }
     ui::print(&format!("{}\n", descriptor.digest))
 }
@@ -140,7 +143,7 @@ pub async fn config(args: &ConfigArgs, images: Images) -> Result<(), Failure> {
 /// Writes a document, and nothing after it: what is piped into a hash must be what the digest says.
 fn show(document: &Document, pretty: bool) -> Result<(), Failure> {
     if pretty && let Ok(value) = serde_json::from_slice::<serde_json::Value>(&document.bytes) {
-        return ui::print(&format!("{value:#}\n"));
+        return ui::json(&value);
     }
     ui::write(&document.bytes)?;
     if std::io::stdout().is_terminal() {
@@ -156,12 +159,21 @@ pub async fn export(args: &ExportArgs, images: Images) -> Result<(), Failure> {
         return Err(Failure::usage("a tar is nothing for a terminal: give --output FILE, or a pipe"));
     }
     let which = &args.which;
-    watched(args.quiet, async |events| {
+    let exported = watched(args.quiet, async |events| {
         let watch = Watch::new(events, format!("export {}", which.image));
         let images = images.watched_by(&watch);
         let done = images.export(&which.image, which.platform.as_ref(), args.output.clone()).await;
         watch.end(&done);
         Ok(done?)
     })
-    .await
+    .await?;
+    if !args.json {
+        return Ok(());
+    }
+    ui::json(&json!({
+        "name": which.image.to_string(),
+        "digest": exported.descriptor.digest.as_str(),
+        "platform": exported.platform().to_string(),
+        "output": args.output,
+    }))
 }

@@ -69,7 +69,7 @@ pub async fn ls(args: &LsArgs, images: Images) -> Result<(), Failure> {
     let Some(repository) = args.repository.registry() else { return Ok(()) };
     let tags = images.tags(repository, args.after.as_deref(), args.limit).await?;
     if args.json {
-        return ui::print(&format!("{:#}\n", json!({ "repository": repository.name(), "tags": tags })));
+        return ui::json(&json!({ "repository": repository.name(), "tags": tags }));
     }
     ui::lines(&tags)
 }
@@ -87,7 +87,7 @@ pub async fn delete(args: &DeleteArgs, images: Images) -> Result<(), Failure> {
         }
     }
     if args.json {
-        ui::print(&format!("{:#}\n", json!({ "deleted": deleted })))?;
+        ui::json(&json!({ "deleted": deleted }))?;
     }
     first.map_or(Ok(()), Err)
 }

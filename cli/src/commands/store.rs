@@ -13,6 +13,9 @@ pub struct PruneArgs {
     /// Remove the cache and cache mounts, too
     #[arg(short, long)]
     all: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// Flags of `du`.
@@ -26,6 +29,9 @@ pub struct DuArgs {
 /// Runs `cooper prune`.
 pub fn prune(args: &PruneArgs, session: &Session) -> Result<(), Failure> {
     let bytes = session.prune(args.all)?;
+    if args.json {
+        return ui::json(&serde_json::json!({ "freedBytes": bytes }));
+    }
     ui::print(&format!("Total reclaimed space: {}\n", text::size(bytes)))
 }
 
@@ -34,7 +40,7 @@ pub fn du(args: &DuArgs, session: &Session) -> Result<(), Failure> {
     let kinds = session.disk_usage()?;
     if args.json {
         let object = kinds.into_iter().map(|(kind, bytes)| (kind, bytes.into())).collect();
-        return ui::print(&format!("{:#}\n", serde_json::Value::Object(object)));
+        return ui::json(&serde_json::Value::Object(object));
     }
     let total = kinds.iter().map(|(_, bytes)| bytes).sum();
     let mut rows = vec![["KIND", "SIZE"].map(str::to_owned).to_vec()];

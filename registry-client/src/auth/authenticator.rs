@@ -203,6 +203,10 @@ impl Authenticator {
         Ok(found)
     }
 
+    fn is_implied(&self, need: &Need<'_>, credential: Option<&Credential>) -> bool {
+        credential.is_some_and(|credential| self.credentials.is_implied(&need.endpoint.registry, credential))
+    }
+
     /// Whether the registry itself may be shown a credential, and there is one.
     pub(crate) async fn has_credential(&self, need: &Need<'_>) -> bool {
         let found = self.credential(need).await;
@@ -273,8 +277,17 @@ impl Authenticator {
             }
             held.refused();
         }
-        let attempts = Attempts::new(means.policy, means.sleeper);
-        let token = token::fetch(means.transport, means.limits, attempts, &request).await?;
+        let attempts = || Attempts::new(means.policy, means.sleeper);
+        let token = match token::fetch(means.transport, means.limits, attempts(), &request).await {
+            // What nobody chose must not keep from what is open to all.
+            Err(Error::Auth { .. })
+                if self.is_implied(need, credential.as_ref()) && need.scopes.only_pull() =>
+            {
+                let request = TokenRequest { credential: None, ..request };
+                Box::pin(token::fetch(means.transport, means.limits, attempts(), &request)).await?
+            }
+            fetched => fetched?,
+        };
         let header = token::bearer_header(need.target, &token.secret)?;
         let source = source(&token);
         held.put(token);
@@ -289,6 +302,11 @@ impl Authorization {
             Source::Token { since, .. } => since.elapsed(),
             Source::Basic | Source::Static => Duration::ZERO,
         }
+    }
+
+    /// Whether it is a token that a service gave.
+    pub(crate) fn is_token(&self) -> bool {
+        matches!(self.source, Source::Token { .. })
     }
 
     /// Whether it was made without any account.

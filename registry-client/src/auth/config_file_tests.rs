@@ -21,7 +21,7 @@ fn first(json: &str, registry: &str, repository: &str) -> String {
 }
 
 #[test]
-fn entries_are_found_by_every_form_of_key() {
+fn r017_entries_are_found_by_every_form_of_key() {
     // dTpw is u:p, the rest differ in the user's name.
     let hub = r#"{"auths":{"https://index.docker.io/v1/":{"auth":"dTpw"}}}"#;
     assert_eq!(first(hub, "docker.io", "library/busybox"), "basic u p");
@@ -35,7 +35,7 @@ fn entries_are_found_by_every_form_of_key() {
 }
 
 #[test]
-fn the_longest_path_wins() {
+fn r017_the_longest_path_wins() {
     let json = r#"{"auths":{
         "ghcr.io":{"username":"host","password":"x"},
         "ghcr.io/org":{"username":"org","password":"x"},
@@ -46,7 +46,7 @@ fn the_longest_path_wins() {
 }
 
 #[test]
-fn tokens_helpers_and_stores() {
+fn r017_tokens_helpers_and_stores() {
     let json = r#"{"auths":{"a.io":{"auth":"dTpw","identitytoken":"it"},"b.io":{"registrytoken":"rt"},"c.io":{}},
         "credHelpers":{"d.io":"ecr","https://index.docker.io/v1/":"hub"},"credsStore":"store"}"#;
     assert_eq!(first(json, "a.io", "x"), "identity u it");
@@ -71,7 +71,7 @@ fn odd_entries() {
 }
 
 #[test]
-fn a_broken_file_is_an_error_without_its_content() {
+fn r017_a_broken_file_is_an_error_without_its_content() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("config.json");
     std::fs::write(&path, r#"{"auths":{"a.io":"hunter2"}}"#).unwrap();

@@ -1,7 +1,7 @@
 //! Where credentials come from.
 //!
 //! Owns the order of sources: what the caller gave, then each file, and in a file the most specific
-//! entry, its helper, and the common store. Files are read once for each [`Credentials`]; answers of
+//! entry, its helper, and the common store; last what a CI service implies. Files are read once for each [`Credentials`]; answers of
 //! helpers are kept for its life, so that a key chain asks a person at most once. A broken file or
 //! helper is an error, never "anonymous", and never another registry's credential.
 
@@ -99,6 +99,8 @@ pub struct Credentials {
     given: BTreeMap<String, Credential>,
     files: Vec<PathBuf>,
     parsed: OnceCell<Vec<ConfigFile>>,
+    /// For registries of which nothing else is known.
+    implied: BTreeMap<String, Credential>,
     asked: Mutex<HashMap<(String, String), Option<Credential>>>,
 }
 
@@ -116,9 +118,12 @@ impl Credentials {
 
     /// What `docker login` and `podman login` left: `REGISTRY_AUTH_FILE` alone if it is set, else
     /// `config.json` in `DOCKER_CONFIG` or `~/.docker`, then `containers/auth.json` in
-    /// `XDG_RUNTIME_DIR`.
+    /// `XDG_RUNTIME_DIR`. In a job of GitHub Actions also its `GITHUB_TOKEN`, for `ghcr.io`, where nobody logged in
+    /// there.
     pub fn from_environment() -> Self {
-        Self::from_files(default_files())
+        let text = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let implied = of_github(text).map(|credential| (GITHUB_REGISTRY.to_owned(), credential));
+        Self { implied: implied.into_iter().collect(), ..Self::from_files(default_files()) }
     }
 
     /// The given files, in order; those that do not exist are skipped.
@@ -157,7 +162,12 @@ impl Credentials {
                 }
             }
         }
-        Ok(None)
+        Ok(self.implied.get(&normalize(registry)).cloned())
+    }
+
+    /// Whether nobody chose this credential: it may be good for less than going without.
+    pub(crate) fn is_implied(&self, registry: &str, credential: &Credential) -> bool {
+        self.implied.get(&normalize(registry)) == Some(credential)
     }
 
     fn parse(&self) -> Result<Vec<ConfigFile>, CredentialError> {
@@ -181,6 +191,18 @@ impl Credentials {
     }
 }
 
+/// The registry that takes the token of a job of GitHub Actions.
+const GITHUB_REGISTRY: &str = "ghcr.io";
+
+/// The token of the job that this is a part of. Elsewhere a variable of this name may hold anything.
+fn of_github(variable: impl Fn(&str) -> Option<String>) -> Option<Credential> {
+    variable("GITHUB_ACTIONS").filter(|v| v == "true")?;
+    let password = Secret::new(variable("GITHUB_TOKEN")?);
+    // Any user name will do.
+    let username = variable("GITHUB_ACTOR").unwrap_or_else(|| "token".to_owned());
+    Some(Credential::Basic { username, password })
+}
+
 fn variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
@@ -202,4 +224,34 @@ pub(super) fn docker_config_file() -> Option<PathBuf> {
 /// The file that `login` and `logout` change when none is named.
 pub(super) fn default_store_file() -> Result<PathBuf, CredentialError> {
     variable("REGISTRY_AUTH_FILE").or_else(docker_config_file).ok_or(CredentialError::NoHome)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn r017_a_job_of_github_has_a_token_for_its_registry() {
+        type Row<'a> = (&'a [(&'a str, &'a str)], Option<(&'a str, &'a str)>);
+        let table: [Row; 4] = [
+            (
+                &[("GITHUB_ACTIONS", "true"), ("GITHUB_TOKEN", "t"), ("GITHUB_ACTOR", "ann")],
+                Some(("ann", "t")),
+            ),
+            (&[("GITHUB_ACTIONS", "true"), ("GITHUB_TOKEN", "t")], Some(("token", "t"))),
+            (&[("GITHUB_ACTIONS", "true")], None),
+            // Not in a job: what it is for is not known.
+            (&[("GITHUB_TOKEN", "t"), ("GITHUB_ACTOR", "ann")], None),
+        ];
+        for (variables, want) in table {
+            let get = |name: &str| Some(variables.iter().find(|(n, _)| *n == name)?.1.to_owned());
+            let want = want.map(|(user, token)| Credential::Basic {
+                username: user.to_owned(),
+                password: Secret::new(token),
+            });
+            assert_eq!(of_github(get), want, "{variables:?}");
+        }
+    }
 }

@@ -48,6 +48,11 @@ impl Scopes {
         self
     }
 
+    /// Whether nothing but reading is asked for.
+    pub(crate) fn only_pull(&self) -> bool {
+        self.0.values().flatten().all(|action| action == "pull")
+    }
+
     /// Each scope in its wire form.
     pub(crate) fn iter(&self) -> impl Iterator<Item = String> + '_ {
         self.0.iter().map(|(resource, actions)| {
@@ -70,7 +75,7 @@ mod tests {
     use super::Scopes;
 
     #[test]
-    fn scopes_are_sorted_and_joined() {
+    fn r005_scopes_are_sorted_and_joined() {
         let asked = Scopes::push("b/x").and("a", &["pull"]);
         let more = ["repository:b/x:pull,delete".to_owned(), "registry:catalog:*".to_owned()];
         let union = asked.union(&more);

@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_read_and_checked() {
+    fn r008_tokens_are_read_and_checked() {
         let now = Instant::now();
         let token = |body: &str| read(&Target::default(), body.as_bytes(), now);
         assert_eq!(token(r#"{"token":"a"}"#).unwrap().secret.expose(), "a");

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_go_only_to_the_same_site() {
+    fn r014_credentials_go_only_to_the_same_site() {
         let table = [
             ("https://registry-1.docker.io", "https://auth.docker.io/token", true),
             ("https://registry.gitlab.com", "https://gitlab.com/jwt/auth", true),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn anonymous_requests_stay_off_private_networks() {
+    fn r014_anonymous_requests_stay_off_private_networks() {
         for realm in
             ["https://10.1.2.3/t", "https://169.254.169.254/t", "https://[::1]/t", "https://localhost/t"]
         {

@@ -4,6 +4,7 @@
 //! `capabilities`, `ca`, `client`, `skip_verify`, `override_path` and `[host."URL".header]`; the same keys at
 //! the top are those of the server. Without `override_path` the API is at `/v2` behind the URL's path. Hosts are
 //! told by `?ns=` which registry they stand for. Directories: the registry's, else `_default`.
+//! Beyond containerd, `server` may be a socket file, `unix:///run/registry.sock`, that is spoken to in plain HTTP.
 
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,8 @@ struct RawFile {
 struct Host {
     /// With the path of the API.
     url: Url,
+    /// Where it is, if it is no address.
+    socket: Option<PathBuf>,
     own_path: bool,
     resolves: bool,
     pulls: bool,
@@ -120,7 +123,8 @@ impl HostFile {
             Some(server) => {
                 let mut place = server.place(repository);
                 // Docker Hub's API has another name than its credentials.
-                if registry == "docker.io" && place.host == "registry-1.docker.io" {
+                if server.socket.is_some() || registry == "docker.io" && place.host == "registry-1.docker.io"
+                {
                     registry.clone_into(&mut place.host);
                 } else if place.host != registry {
                     place.namespace = Some(registry.to_owned());
@@ -140,6 +144,7 @@ impl Host {
         place.api_path = self.own_path.then(|| self.url.path().to_owned());
         place.headers.clone_from(&self.headers);
         place.trust = self.trust.clone();
+        place.socket.clone_from(&self.socket);
         place
     }
 }
@@ -150,7 +155,7 @@ fn parse(path: &Path, registry: &str, text: &str) -> Result<HostFile, HostsError
     for (address, value) in raw.host {
         let own: RawHost =
             value.try_into().map_err(|e: toml::de::Error| HostsError::syntax(path, e.message()))?;
-        hosts.push(host(path, &address, own)?);
+        hosts.push(host(path, None, &address, own)?);
     }
     let says_something = raw.server.is_some()
         || raw.own.ca.is_some()
@@ -158,13 +163,22 @@ fn parse(path: &Path, registry: &str, text: &str) -> Result<HostFile, HostsError
         || raw.own.header.is_some()
         || raw.own.skip_verify;
     let address = raw.server.filter(|s| !s.is_empty()).unwrap_or_else(|| format!("https://{registry}"));
-    let server = says_something.then(|| host(path, &address, raw.own)).transpose()?;
+    let server = says_something.then(|| host(path, Some(registry), &address, raw.own)).transpose()?;
     Ok(HostFile { hosts, server })
 }
 
-fn host(path: &Path, address: &str, raw: RawHost) -> Result<Host, HostsError> {
+/// `server_of`: the registry whose server it is.
+fn host(path: &Path, server_of: Option<&str>, address: &str, raw: RawHost) -> Result<Host, HostsError> {
     let wrong = |what: String| HostsError::syntax(path, what);
-    let text = if address.contains("://") { address.to_owned() } else { format!("https://{address}") };
+    let socket = address.strip_prefix("unix://").map(PathBuf::from);
+    let text = match (&socket, server_of) {
+        (Some(socket), Some(registry)) if socket.is_absolute() => format!("http://{registry}"),
+        (Some(_), _) => {
+            return Err(wrong(format!("{address:?}: only a server can be a socket file, unix:///PATH")));
+        }
+        (None, _) if address.contains("://") => address.to_owned(),
+        (None, _) => format!("https://{address}"),
+    };
     let mut url = Url::parse(&text).map_err(|e| wrong(format!("{address:?}: {e}")))?;
     let plain = matches!(url.scheme(), "http" | "https") && url.host().is_some();
     if !plain || !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
@@ -196,7 +210,7 @@ fn host(path: &Path, address: &str, raw: RawHost) -> Result<Host, HostsError> {
         identity: raw.client.map(|client| identity(path, client)).transpose()?,
         skip_verify: raw.skip_verify,
     };
-    Ok(Host { own_path: url.path() != "/v2/", url, resolves, pulls, pushes, headers, trust })
+    Ok(Host { own_path: url.path() != "/v2/", url, socket, resolves, pulls, pushes, headers, trust })
 }
 
 /// One file that holds certificate and key, or a pair of files.

@@ -96,6 +96,8 @@ pub struct Place {
     pub host: String,
     /// `http` or `https`, where the settings say; `None` for the usual choice.
     pub scheme: Option<&'static str>,
+    /// The socket file by which it is reached, with plain HTTP.
+    pub socket: Option<PathBuf>,
     /// Path of the API instead of `/v2/`.
     pub api_path: Option<String>,
     /// The repository's name at this place.
@@ -117,6 +119,7 @@ impl Place {
         Self {
             host: host.to_owned(),
             scheme: None,
+            socket: None,
             api_path: None,
             repository: repository.to_owned(),
             namespace: None,

@@ -149,6 +149,8 @@ fn broken_files_are_errors_that_name_them() {
         "[host.'https://x']\nclient = [['a','b','c']]",
         "[host.'https://x'.header]\na = 1",
         "server = 7",
+        "server = 'unix://run/registry.sock'",
+        "[host.'unix:///run/registry.sock']",
     ] {
         let machine = Machine::new();
         machine.file("certs.d/docker.io/hosts.toml", text);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cooper_registry_client::{Credential, Error, ErrorKind, PushOptions, Secret};
+use cooper_registry_client::{Credential, Error, ErrorKind, PushOptions, RetryPolicy, Secret};
 
 use crate::common::fake::{Content, Fake, Reply, Request, usual};
 use crate::common::{builder, layer, manifest, noise, reference};
@@ -214,6 +214,20 @@ async fn r019_a_token_service_that_fails_once_is_asked_again() {
     fake.content().manifests.insert("1".into(), crate::common::fake::manifest(&sample()));
     builder().build().resolve(&reference(fake.address, "x:1")).await.unwrap();
     assert_eq!(fake.requests("GET", "/token").len(), 2);
+    // Nor is a failure that was told to somebody kept for the next.
+    let tokens = AtomicUsize::new(0);
+    let fake = Fake::start(move |r, c| {
+        if r.path == "/token" && c.nth(r) == 1 {
+            return Some(Reply::new(500));
+        }
+        guarded(r, c, &tokens, |t| t.starts_with('t'))
+    })
+    .await;
+    fake.content().manifests.insert("1".into(), crate::common::fake::manifest(&sample()));
+    let once = RetryPolicy { max_tries: 1, ..RetryPolicy::default() };
+    let (client, name) = (builder().retry(once).build(), reference(fake.address, "x:1"));
+    assert_eq!(client.resolve(&name).await.unwrap_err().kind(), ErrorKind::Network);
+    client.resolve(&name).await.unwrap();
 }
 
 #[tokio::test]
@@ -245,9 +259,26 @@ async fn r020_accounts_are_not_mixed() {
         .credential(&format!("{host}/one"), basic())
         .credential(&format!("{host}/two"), other)
         .build();
-    client.resolve(&reference(&host, "one:a")).await.unwrap();
-    client.resolve(&reference(&host, "two:b")).await.unwrap();
+    for _ in 0..2 {
+        client.resolve(&reference(&host, "one:a")).await.unwrap();
+        client.resolve(&reference(&host, "two:b")).await.unwrap();
+    }
     let accounts: Vec<_> =
         fake.requests("GET", "/token").iter().map(|r| r.queries("account").join("")).collect();
-    assert_eq!(accounts, ["ann", "bob"]);
+    assert_eq!(accounts, ["ann", "bob"], "one token each, whichever comes first");
+    for (repository, token) in [("one", "Bearer t1:"), ("two", "Bearer t2:")] {
+        let shown = fake.requests("GET", &format!("/v2/{repository}/"));
+        let shown: Vec<_> = shown.iter().filter_map(|r| r.header("authorization")).collect();
+        assert!(shown.len() == 2 && shown.iter().all(|t| t.starts_with(token)), "{shown:?}");
+    }
+    // A token for pushing is for pushing, and not for another repository.
+    let blob = noise(10);
+    let source = bytes::Bytes::from(blob.clone());
+    let name = reference(&host, "one:a");
+    client.push_blob(&name, &layer(&blob), &source, &PushOptions::default()).await.unwrap();
+    client.resolve(&name).await.unwrap();
+    client.resolve(&reference(&host, "two:b")).await.unwrap();
+    assert_eq!(fake.requests("GET", "/token").len(), 3);
+    let pulls = fake.requests("GET", "/manifests/");
+    assert!(pulls.iter().filter_map(|r| r.header("authorization")).all(|t| !t.contains("push")));
 }

@@ -194,18 +194,19 @@ async fn images_get_through_and_little_is_sent_twice() {
         );
         let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
         assert!(chaos.faults() > 5, "nothing was broken");
+        // However slow the machine is: what goes wrong with a body costs that body once.
+        let wrong = (chaos.faults() + chaos.refused()) as u64 * plan.layer_bytes;
+        assert!(pushed <= whole + wrong && pulled <= whole + wrong, "{line}");
     }
     let (pushed, pulled) = (again(all_pushed, plan.rounds), again(all_pulled, plan.rounds));
     let broken = again(all_broken + whole * plan.rounds, plan.rounds);
     let line = format!("{pushed} ‰ sent again ({broken} ‰ broken off), {pulled} ‰ fetched again\n");
     let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
-    // What is on its way when it breaks is much of a small layer; what breaks off in a few rounds is luck.
-    let (most, beyond) = match (plan.full, plan.rounds) {
-        (true, 50..) => (50, 10),
-        (true, _) => (1000, 10),
-        (false, _) => (250, 200),
-    };
-    assert!(pushed <= most && pushed <= broken + beyond && pulled <= 50, "{line}");
+    if plan.full {
+        // What breaks off in a few rounds is luck. Of small layers much is on its way when they break.
+        let most = if plan.rounds >= 50 { 50 } else { 1000 };
+        assert!(pushed <= most && pushed <= broken + 10 && pulled <= 50, "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -28,8 +28,8 @@ async fn image(client: &Client, name: &Reference, platform: &str, content: &[u8]
 }
 
 async fn multi(client: &Client, name: &Reference) -> Index {
-    let one = image(client, name, "linux/amd64", &noise(300_000)).await;
-    let two = image(client, name, "linux/arm64", &noise(200_000)).await;
+    let one = Box::pin(image(client, name, "linux/amd64", &noise(300_000))).await;
+    let two = Box::pin(image(client, name, "linux/arm64", &noise(200_000))).await;
     let index = index_of(vec![two, one]);
     client.push_manifest(name, media::OCI_INDEX, serde_json::to_vec(&index).unwrap()).await.unwrap();
     index

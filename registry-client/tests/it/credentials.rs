@@ -4,8 +4,10 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use cooper_registry_client::{Credential, Credentials, Saved, Secret, logout, save_credential};
+use tokio::net::{TcpStream, UnixListener};
 
-use crate::common::rerun;
+use crate::common::fake::{Fake, Reply};
+use crate::common::{builder, layer, manifest, reference, rerun};
 
 fn helper(dir: &Path, name: &str, script: &str) {
     let path = dir.join(format!("docker-credential-{name}"));
@@ -100,6 +102,77 @@ async fn files_child() {
         }
     }
     assert_eq!(found.join(","), expected);
+}
+
+#[tokio::test]
+async fn r017_a_job_of_github_needs_no_login_for_its_registry() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("ghcr.sock");
+    let fake = Fake::start(|r, _| {
+        let known = r.header("authorization") == Some("Basic b2N0b2NhdDp0MGtlbg==");
+        if r.path == "/token" {
+            let open = r.queries("scope") == ["repository:open:pull"];
+            return Some(match (r.header("authorization"), open) {
+                // A job's token is not good for everything that is open to all.
+                (Some(_), true) | (None, false) => Reply::new(403).body("denied"),
+                (None, true) => Reply::new(200).body(r#"{"token":"anonymous"}"#),
+                (Some(_), false) => Reply::new(if known { 200 } else { 401 }).body(r#"{"token":"own"}"#),
+            });
+        }
+        let ask = Reply::new(401).header("www-authenticate", r#"Bearer realm="http://ghcr.io/token""#);
+        r.header("authorization").is_none().then_some(ask)
+    })
+    .await;
+    let bytes = manifest(&layer(b"c"), &layer(b"l"));
+    fake.content().manifests.insert("1".into(), crate::common::fake::manifest(&bytes));
+    let (listener, to) = (UnixListener::bind(&socket).unwrap(), fake.address);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut there = TcpStream::connect(to).await.ok()?;
+                tokio::io::copy_bidirectional(&mut stream, &mut there).await.ok()
+            });
+        }
+    });
+    let job = |more: &[(&'static str, &'static str)]| {
+        let mut all =
+            vec![("GITHUB_ACTIONS", "true"), ("GITHUB_TOKEN", "t0ken"), ("GITHUB_ACTOR", "octocat")];
+        all.extend(more);
+        let dir = dir.path().to_owned();
+        tokio::task::spawn_blocking(move || {
+            let all: Vec<_> = all.iter().map(|(name, value)| (*name, Path::new(value))).collect();
+            rerun("credentials::github_child", &dir, &all);
+        })
+    };
+    job(&[("WANTED", "ok")]).await.unwrap();
+    let asked = fake.requests("GET", "/token");
+    assert_eq!(asked.iter().filter(|r| r.header("authorization").is_none()).count(), 1);
+    // Who logged in is who he said he is.
+    std::fs::create_dir(dir.path().join(".docker")).unwrap();
+    let config = r#"{"auths":{"ghcr.io":{"username":"ann","password":"other"}}}"#;
+    std::fs::write(dir.path().join(".docker/config.json"), config).unwrap();
+    job(&[("WANTED", "refused")]).await.unwrap();
+    assert!(fake.requests("", "/v2/").iter().all(|r| !format!("{r:?}").contains("t0ken")));
+}
+
+#[tokio::test]
+#[ignore = "run by r017_a_job_of_github_needs_no_login_for_its_registry"]
+async fn github_child() {
+    let socket = std::path::PathBuf::from(std::env::var_os("HOME").unwrap()).join("ghcr.sock");
+    let credentials = Credentials::from_environment();
+    assert_eq!(credentials.lookup("quay.io", "x").await.unwrap(), None, "it is for one registry");
+    let client = builder().credentials(credentials).unix_socket("ghcr.io", socket).build();
+    let own = client.resolve(&reference("ghcr.io", "own:1")).await;
+    let open = client.resolve(&reference("ghcr.io", "open:1")).await;
+    if std::env::var("WANTED").unwrap() == "ok" {
+        own.unwrap();
+        open.unwrap();
+        return;
+    }
+    // What somebody chose is not silently gone without.
+    for result in [own, open] {
+        assert!(result.unwrap_err().to_string().contains("refused the stored credentials"));
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod ranges;
 mod reach;
 mod referrers;
 mod rows_auth;
+mod rows_endless;
 mod rows_pull;
 mod rows_push;
 mod rows_stream;

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use cooper_oci::{Digest, media};
-use cooper_registry_client::{Cancel, ErrorKind, PushOptions, Pushed, ReadSource};
+use cooper_registry_client::{Cancel, Client, ErrorKind, PushOptions, Pushed, ReadSource};
 
 use crate::common::fake::{Fake, Reply, usual};
-use crate::common::{builder, layer, manifest, noise, reference};
+use crate::common::{NoSleep, builder, layer, manifest, noise, reference};
 
 fn chunks(bytes: u64) -> PushOptions {
     PushOptions { chunk_bytes: Some(bytes), ..PushOptions::default() }
@@ -169,6 +169,39 @@ async fn r010_r011_a_token_that_expires_in_the_middle_of_an_upload_is_renewed() 
 }
 
 #[tokio::test]
+async fn r010_what_a_registry_kept_of_a_refused_chunk_is_asked_for() {
+    let blob = noise(500_000);
+    let fake = Fake::start(|r, c| {
+        let host = r.header("host").unwrap();
+        if r.path == "/token" {
+            return Some(Reply::new(200).body(format!(r#"{{"token":"t{}"}}"#, c.nth(r))));
+        }
+        let ask =
+            Reply::new(401).header("www-authenticate", format!(r#"Bearer realm="http://{host}/token""#));
+        match r.header("authorization") {
+            Some("Bearer t1") if r.method == "PATCH" && c.nth(r) == 3 => {
+                // The token ends in the middle of the body.
+                c.uploads.get_mut("upload-1").unwrap().extend_from_slice(&r.body[..40_000]);
+                Some(ask)
+            }
+            Some(_) => None,
+            None => Some(ask),
+        }
+    })
+    .await;
+    let image = reference(fake.address, "x:1");
+    let source = Bytes::from(blob.clone());
+    builder().build().push_blob(&image, &layer(&blob), &source, &chunks(100_000)).await.unwrap();
+    assert!(fake.content().blobs[layer(&blob).digest.as_str()] == blob);
+    assert_eq!(fake.requests("GET", "/token").len(), 2);
+    assert_eq!(fake.requests("GET", "upload-1").len(), 1, "the registry is asked how much it has");
+    let sent = fake.requests("PATCH", "");
+    let sent: Vec<_> = sent.iter().map(|r| r.header("content-range").unwrap()).collect();
+    assert_eq!(sent[3..5], ["200000-299999", "240000-339999"], "once as it was, then from there on");
+    assert_eq!(fake.requests("POST", "").len(), 1);
+}
+
+#[tokio::test]
 async fn r069_registries_without_chunks_get_one_body() {
     let blob = noise(50_000);
     for status in [404, 405, 501] {
@@ -307,9 +340,18 @@ async fn r075_a_manifest_waits_for_its_blobs_to_be_seen() {
     .await;
     let bytes = manifest(&layer(b"c"), &layer(b"l"));
     let image = reference(fake.address, "x:1");
-    let client = builder().build();
+    let notes = Arc::new(NoSleep::default());
+    let client = Client::builder().sleeper(notes.clone()).build();
     let digest = client.push_manifest(&image, media::OCI_MANIFEST, bytes.clone()).await.unwrap();
     assert_eq!(digest, Digest::sha256_of(&bytes));
+    assert_eq!(notes.0.lock().unwrap().len(), 1, "after a pause");
+    // What was just pushed is not looked for again, though the registry would say that it is not there.
+    let blind = Fake::start(|r, _| (r.method == "HEAD").then(|| Reply::new(404))).await;
+    let name = reference(blind.address, "x:1");
+    let source = Bytes::from_static(b"l");
+    client.push_blob(&name, &layer(b"l"), &source, &PushOptions::default()).await.unwrap();
+    client.push_manifest(&name, media::OCI_MANIFEST, bytes.clone()).await.unwrap();
+    assert_eq!(blind.requests("HEAD", "").len(), 1);
     assert_eq!(client.resolve(&image).await.unwrap().bytes, bytes);
     let wrong = image.with_digest(Digest::sha256_of(b"other"));
     let error = client.push_manifest(&wrong, media::OCI_MANIFEST, bytes).await.unwrap_err();

@@ -301,6 +301,34 @@ async fn r093_a_part_of_the_tags_can_be_asked_for() {
 }
 
 #[tokio::test]
+async fn r093_a_full_page_without_a_link_is_not_taken_for_the_end() {
+    // Pages without links; all at once, as many as were asked for by chance; the same page for ever.
+    for (kind, want, requests) in [("pages", 2500, 3), ("all", 1000, 2), ("same", 1000, 2)] {
+        let all = all_of(2500);
+        let fake = Fake::start(move |r, _| {
+            let last = r.queries("last").pop().filter(|_| kind == "pages").unwrap_or_default();
+            let rest = all.iter().filter(|t| **t > last).take(1000).map(String::as_str);
+            Some(tags(&rest.collect::<Vec<_>>()))
+        })
+        .await;
+        let name = reference(fake.address, "x");
+        let found = builder().build().list_tags_after(&name, None, 5000).await.unwrap();
+        assert_eq!(found, all_of(want), "{kind}");
+        assert_eq!(fake.log().len(), requests, "{kind}");
+        assert!(fake.log().iter().all(|r| r.queries("n") == ["1000"]));
+    }
+    // Who wants no more is not told of more.
+    let fake = Fake::start(|_, _| Some(tags(&["a", "b"]))).await;
+    let name = reference(fake.address, "x");
+    assert_eq!(builder().build().list_tags_after(&name, None, 2).await.unwrap(), ["a", "b"]);
+    assert_eq!(fake.log().len(), 1);
+}
+
+fn all_of(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("t{n:04}")).collect()
+}
+
+#[tokio::test]
 async fn r094_pages_stay_at_home_and_end() {
     let evil = Fake::start(|_, _| None).await;
     let there = evil.address;

@@ -167,11 +167,44 @@ async fn r005_r006_a_mount_asks_for_both_and_does_without() {
 }
 
 #[tokio::test]
+async fn r006_a_token_that_is_good_for_the_target_only_leads_to_an_upload() {
+    // The service honours the first scope, and says nothing of the other.
+    for status in [401, 403] {
+        let fake = Fake::start(move |r, _| {
+            if r.path == "/token" {
+                return Some(Reply::new(200).body(r#"{"token":"t"}"#));
+            }
+            let ask = bearer(r, "repository:app:pull,push");
+            match r.header("authorization") {
+                None => Some(ask),
+                Some(_) if r.queries("mount").is_empty() => None,
+                Some(_) => Some(if status == 401 { ask } else { Reply::new(403) }),
+            }
+        })
+        .await;
+        let blob = noise(1000);
+        let options = PushOptions { mount_from: vec!["base".into()], ..PushOptions::default() };
+        let client = builder().credential(&fake.address.to_string(), basic()).build();
+        let (name, source) = (reference(fake.address, "app:1"), Bytes::from(blob.clone()));
+        assert_eq!(
+            client.push_blob(&name, &layer(&blob), &source, &options).await.unwrap(),
+            Pushed::Uploaded
+        );
+        let mounts = fake.log().iter().filter(|r| !r.queries("mount").is_empty()).count();
+        assert!(mounts <= 2, "{status}: {mounts}");
+        assert!(fake.content().blobs[layer(&blob).digest.as_str()] == blob);
+    }
+}
+
+#[tokio::test]
 async fn r008_token_answers_of_all_kinds() {
     let table = [
         (r#"{"token":"a"}"#, true),
         (r#"{"access_token":"a"}"#, true),
         (r#"{"token":"a","access_token":"b","expires_in":"300","issued_at":"yesterday"}"#, true),
+        (r#"{"token":"a","expires_in":0}"#, true),
+        (r#"{"token":"a","expires_in":60,"issued_at":"2999-01-01T00:00:00Z"}"#, true),
+        (r#"{"token":"a","expires_in":60,"issued_at":7}"#, true),
         (r#"{"token":"a","expires_in":-1}"#, true),
         (r#"{"token":"a","expires_in":1000000000000000000}"#, true),
         (r#"{"token":"a b"}"#, false),
@@ -267,6 +300,7 @@ async fn r007_a_token_for_less_than_was_asked_is_renewed_once() {
     let error = client.push_blob(&name, &layer(&blob), &source, &PushOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);
     assert!(error.to_string().contains("requested access is denied"), "{error}");
+    assert!(error.to_string().ends_with("; it needs repository:x:pull,push"), "{error}");
     assert_eq!(fake.requests("GET", "/token").len(), 2, "one, and one more for the refusal");
     assert_eq!(fake.requests("POST", "/uploads/").len(), 2);
     assert!(fake.requests("PUT", "").is_empty() && fake.requests("PATCH", "").is_empty());
@@ -294,6 +328,36 @@ async fn r009_a_token_is_renewed_before_it_ends() {
         .map(|r| r.header("authorization").unwrap_or("none").to_owned())
         .collect();
     assert_eq!(sent, ["none", "Bearer t1", "Bearer t2", "Bearer t3"]);
+}
+
+#[tokio::test]
+async fn r009_many_refusals_of_one_token_make_one_request() {
+    let fake = Fake::start(|r, c| {
+        if r.path == "/token" {
+            return Some(Reply::new(200).body(format!(r#"{{"token":"t{}","expires_in":300}}"#, c.nth(r))));
+        }
+        // The first ends long before it should.
+        let good = match r.header("authorization") {
+            Some("Bearer t1") => r.path.contains("/manifests/"),
+            Some(_) => true,
+            None => false,
+        };
+        (!good).then(|| bearer(r, "repository:x:pull"))
+    })
+    .await;
+    fake.content().manifests.insert("1".into(), served(&sample()));
+    let blobs: Vec<Vec<u8>> = (0..32u8).map(|n| vec![n; 1000]).collect();
+    for blob in &blobs {
+        fake.content().add(blob);
+    }
+    let (client, name) = (builder().build(), reference(fake.address, "x:1"));
+    client.resolve(&name).await.unwrap();
+    let pulls = blobs.iter().map(|blob| {
+        let (client, name, blob) = (&client, &name, layer(blob));
+        async move { client.pull_bytes(name, &blob).await.unwrap() }
+    });
+    futures_util::future::join_all(pulls).await;
+    assert_eq!(fake.requests("GET", "/token").len(), 2, "the first, and one in its place");
 }
 
 #[tokio::test]

@@ -73,17 +73,18 @@ async fn r033_content_types_of_all_kinds() {
     let with = serde_json::to_vec(&typed).unwrap();
     typed.media_type = None;
     let without = serde_json::to_vec(&typed).unwrap();
-    let table: [(Option<&str>, &[u8], bool); 8] = [
-        (Some(media::OCI_MANIFEST), &with, true),
-        (Some(media::OCI_MANIFEST), &without, true),
-        (Some("Application/Vnd.oci.image.manifest.v1+json;charset=UTF-8"), &with, true),
-        (Some("text/plain"), &with, true),
-        (Some("application/json"), &with, true),
-        (None, &with, true),
-        (None, &without, false),
-        (Some(media::OCI_INDEX), &with, false),
+    // The type of the answer, its body, whether it is taken of a tag, and of a digest.
+    let table: [(Option<&str>, &[u8], bool, bool); 8] = [
+        (Some(media::OCI_MANIFEST), &with, true, true),
+        (Some(media::OCI_MANIFEST), &without, true, true),
+        (Some("Application/Vnd.oci.image.manifest.v1+json;charset=UTF-8"), &with, true, true),
+        (Some("text/plain"), &with, true, true),
+        (Some("application/json"), &with, true, true),
+        (None, &with, false, true),
+        (None, &without, false, false),
+        (Some(media::OCI_INDEX), &with, false, false),
     ];
-    for (kind, bytes, good) in table {
+    for (kind, bytes, of_tag, of_digest) in table {
         let body = bytes.to_vec();
         let fake = Fake::start(move |_, _| {
             let reply = Reply::new(200).body(body.clone());
@@ -93,8 +94,10 @@ async fn r033_content_types_of_all_kinds() {
             })
         })
         .await;
-        let result = builder().build().resolve(&reference(fake.address, "x:1")).await;
-        assert_eq!(result.is_ok(), good, "{kind:?}");
+        let name = reference(fake.address, "x:1");
+        assert_eq!(builder().build().resolve(&name).await.is_ok(), of_tag, "{kind:?}");
+        let pinned = name.with_digest(Descriptor::of("", bytes).digest);
+        assert_eq!(builder().build().resolve(&pinned).await.is_ok(), of_digest, "{kind:?}");
     }
 }
 
@@ -240,8 +243,23 @@ async fn r041_schema_1_is_refused_with_a_hint() {
         Some(Reply::new(200).header("content-type", old).body(r#"{"schemaVersion":1,"fsLayers":[]}"#))
     })
     .await;
-    let error = builder().build().resolve(&reference(fake.address, "x:1")).await.unwrap_err();
+    let name = reference(fake.address, "x:1");
+    let error = builder().build().resolve(&name).await.unwrap_err();
     assert!(error.to_string().contains("schema 1") && error.to_string().contains("push the image again"));
+    // Whatever it is called, also of a digest.
+    let body = r#"{"schemaVersion":1,"name":"x","fsLayers":[],"history":[],"signatures":[]}"#;
+    let pinned = name.with_digest(Descriptor::of("", body.as_bytes()).digest);
+    for kind in ["application/json", "text/plain", media::OCI_MANIFEST, media::DOCKER_MANIFEST] {
+        let fake =
+            Fake::start(move |_, _| Some(Reply::new(200).header("content-type", kind).body(body))).await;
+        for name in [
+            reference(fake.address, "x:1"),
+            reference(fake.address, "x").with_digest(pinned.digest.clone().unwrap()),
+        ] {
+            let error = builder().build().resolve(&name).await.unwrap_err();
+            assert!(error.to_string().contains("schema 1"), "{kind}: {error}");
+        }
+    }
 }
 
 #[tokio::test]

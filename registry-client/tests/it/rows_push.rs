@@ -1,5 +1,8 @@
 //! The rest of: each row that has no test in `push`, `copy` or `debian`.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use cooper_oci::{Descriptor, Manifest, Reference, media};
 use cooper_registry_client::{CopyOptions, ErrorKind, FileSource, PushOptions, Pushed};
@@ -133,6 +136,30 @@ async fn r064_chunks_say_where_they_belong_and_follow_the_location() {
 }
 
 #[tokio::test]
+async fn r064_the_next_chunk_begins_where_the_registry_says() {
+    let blob = noise(25_000);
+    // It takes at most 6,000 bytes of a chunk, and says so in one of both forms.
+    for unit in ["", "bytes="] {
+        let fake = Fake::start(move |r, c| {
+            let mut part = r.clone();
+            part.body.truncate(6_000);
+            (r.method == "PATCH").then(|| {
+                usual(c, &part);
+                let end = c.uploads["upload-1"].len() - 1;
+                Reply::new(202).header("range", format!("{unit}0-{end}"))
+            })
+        })
+        .await;
+        push(&fake, &blob, &chunks(10_000)).await.unwrap();
+        let sent = fake.requests("PATCH", "");
+        let sent: Vec<_> = sent.iter().map(|r| r.header("content-range").unwrap()).collect();
+        assert_eq!(sent, ["0-9999", "6000-15999", "12000-21999", "18000-24999", "24000-24999"]);
+        assert!(fake.content().blobs[layer(&blob).digest.as_str()] == blob);
+        assert!(fake.requests("GET", "upload-1").is_empty(), "nothing had to be asked");
+    }
+}
+
+#[tokio::test]
 async fn r065_absurd_minimum_chunks() {
     let blob = noise(30_000);
     for least in ["1000000000000000000", "x", "-1", "99999999999999999999999"] {
@@ -141,8 +168,10 @@ async fn r065_absurd_minimum_chunks() {
         })
         .await;
         push(&fake, &blob, &chunks(10_000)).await.unwrap();
+        // What no chunk can be large enough for goes in one body; what is no number is not there.
         let whole = least.starts_with('1');
-        assert_eq!(fake.requests("PATCH", "").len(), if whole { 1 } else { 3 }, "{least}");
+        assert_eq!(fake.requests("PATCH", "").len(), if whole { 0 } else { 3 }, "{least}");
+        assert_eq!(fake.requests("PUT", "")[0].body.len(), if whole { blob.len() } else { 0 }, "{least}");
     }
 }
 
@@ -187,6 +216,24 @@ async fn r067_a_416_is_settled_by_asking() {
         assert_eq!(fake.requests("POST", "").len(), 2, "{range:?}");
         assert_eq!(fake.requests("DELETE", "upload-1").len(), 1, "the first is given up");
         assert!(fake.content().blobs[layer(&blob).digest.as_str()] == blob);
+    }
+}
+
+#[tokio::test]
+async fn r068_each_failure_of_a_chunk_is_one_try() {
+    let blob = noise(30_000);
+    // Nothing is kept of what is refused, so that each try needs a new session.
+    for (failures, good) in [(5, true), (6, false)] {
+        let count = Arc::new(AtomicUsize::new(0));
+        let fake = Fake::start(move |r, _| {
+            let refused = r.method == "PATCH" && count.fetch_add(1, Ordering::SeqCst) < failures;
+            refused.then(|| Reply::new(503))
+        })
+        .await;
+        let pushed = push(&fake, &blob, &chunks(10_000)).await;
+        assert_eq!(pushed.is_ok(), good, "{failures}: {pushed:?}");
+        assert_eq!(fake.requests("PATCH", "").len(), if good { 8 } else { 6 });
+        assert!(fake.content().uploads.is_empty());
     }
 }
 

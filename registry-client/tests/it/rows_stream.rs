@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cooper_registry_client::{Client, ErrorKind, Limits, PushOptions, Pushed, Sleeper};
+use cooper_oci::Descriptor;
+use cooper_registry_client::{BlobSink, Client, ErrorKind, Limits, PushOptions, Pushed, Sleeper};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -102,11 +103,34 @@ async fn r034_a_chunked_body_counts_by_its_bytes() {
     .await;
     let (client, name) = (builder().insecure(address.to_string()).build(), reference(address, "x:1"));
     let blob = noise(10_000);
-    match client.pull_bytes(&name, &layer(&blob)).await {
-        Ok(bytes) => assert!(bytes == blob),
-        Err(error) => assert!(error.to_string().contains("9999 bytes, not 10000"), "{error}"),
+    assert!(client.pull_bytes(&name, &layer(&blob)).await.unwrap() == blob);
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
+    // One byte less or more than the descriptor says, each time.
+    for size in [9_999, 10_001] {
+        let wrong = Descriptor { size, ..layer(&blob) };
+        let mut sink = Watched::default();
+        client.pull_blob(&name, &wrong, &mut sink).await.unwrap_err();
+        assert!(sink.bytes as u64 <= size && !sink.finished, "{size}: {}", sink.bytes);
     }
-    assert!(requests.load(Ordering::SeqCst) <= 2);
+}
+
+/// Counts the bytes that it is given, and notes whether they were said to be right.
+#[derive(Default)]
+struct Watched {
+    bytes: usize,
+    finished: bool,
+}
+
+impl BlobSink for Watched {
+    async fn write(&mut self, chunk: Bytes) -> std::io::Result<()> {
+        self.bytes += chunk.len();
+        Ok(())
+    }
+
+    async fn finish(&mut self) -> std::io::Result<()> {
+        self.finished = true;
+        Ok(())
+    }
 }
 
 #[tokio::test]
@@ -279,7 +303,8 @@ async fn r044_a_drip_is_left_and_others_go_on() {
     let (descriptor, other) = (layer(&blob), layer(&noise(5000)));
     let (one, two) = tokio::join!(client.pull_bytes(&name, &descriptor), client.pull_bytes(&name, &other));
     assert!(one.unwrap() == blob && two.unwrap() == noise(5000));
-    assert_eq!(dripping.load(Ordering::SeqCst), 2, "left once, and gone on with");
+    // A busy machine may stop the next try for so long, too.
+    assert!(dripping.load(Ordering::SeqCst) >= 2, "left, and gone on with");
 }
 
 #[tokio::test]

@@ -72,6 +72,12 @@ async fn r101_certificates_of_a_host_are_read_from_its_directory() {
     std::fs::copy(&certificate, own.join("client.cert")).unwrap();
     std::fs::copy(&key, own.join("client.key")).unwrap();
     builder().hosts(certs(dir.path())).build().ping(&host).await.unwrap();
+    // A file may hold several authorities.
+    if let Some(other) = Authority::named("other") {
+        let both = [std::fs::read(other.pem()).unwrap(), std::fs::read(authority.pem()).unwrap()].concat();
+        std::fs::write(own.join("ca.crt"), both).unwrap();
+        builder().hosts(certs(dir.path())).build().ping(&host).await.unwrap();
+    }
     // Another host gets neither the authority nor the certificate.
     let other = Door::open("127.0.0.1:0", behind.address, &server, Some(&authority)).await;
     assert!(builder().hosts(certs(dir.path())).build().ping(&other.address.to_string()).await.is_err());
@@ -86,7 +92,7 @@ async fn r101_certificates_of_a_host_are_read_from_its_directory() {
     std::fs::remove_file(own.join("client.key")).unwrap();
     let error = builder().hosts(certs(dir.path())).build().ping(&host).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert_eq!(behind.log().len(), 1);
+    assert_eq!(behind.log().len(), 2);
 }
 
 #[tokio::test]

@@ -61,6 +61,8 @@ struct Shared {
     requests: Mutex<HashMap<String, u64>>,
     given: AtomicU64,
     faults: AtomicUsize,
+    /// Requests with a body that were refused for their token.
+    refused: AtomicUsize,
     /// Bytes taken of bodies of requests that then broke.
     broken: AtomicU64,
     tokens: Mutex<HashMap<u64, (usize, Instant)>>,
@@ -104,6 +106,7 @@ impl Chaos {
             requests: Mutex::default(),
             given: AtomicU64::new(0),
             faults: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
             broken: AtomicU64::new(0),
             tokens: Mutex::default(),
             answered: AtomicU64::new(0),
@@ -121,6 +124,11 @@ impl Chaos {
     /// Requests that were broken.
     pub fn faults(&self) -> usize {
         self.shared.faults.load(Ordering::Relaxed)
+    }
+
+    /// Requests with a body whose token was not good any more.
+    pub fn refused(&self) -> usize {
+        self.shared.refused.load(Ordering::Relaxed)
     }
 
     /// What a registry that keeps nothing of a broken body must be sent again.
@@ -193,6 +201,7 @@ impl Shared {
                 .await;
         }
         if !self.admits(token) {
+            self.refused.fetch_add(usize::from(length > 0), Ordering::Relaxed);
             let ask = format!(
                 "www-authenticate: Bearer realm=\"http://{}/token\",service=\"chaos\"\r\n",
                 self.here

@@ -56,7 +56,10 @@ pub fn manifest(config: &Descriptor, layer: &Descriptor) -> Vec<u8> {
 }
 
 /// What the machine's own environment must not bring into a test.
-const UNSET: [&str; 11] = [
+const UNSET: [&str; 14] = [
+    "GITHUB_ACTIONS",
+    "GITHUB_TOKEN",
+    "GITHUB_ACTOR",
     "DOCKER_CONFIG",
     "REGISTRY_AUTH_FILE",
     "XDG_RUNTIME_DIR",
