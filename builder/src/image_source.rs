@@ -5,13 +5,13 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use cooper_frontend::graph::{ImageRequest, ImageResolver, ImageSource, ResolveError, ResolvedImage};
 use cooper_oci::{Descriptor, Digest, ImageConfig, Index, Manifest, Platform, media};
 
 use crate::error::{BuildError, Kind};
+use crate::layout::{Pick, Shelf, Window};
 use crate::session::Inner;
 use crate::{task, transfer};
 
@@ -74,7 +74,8 @@ pub async fn load(
 ) -> Result<LoadedImage, BuildError> {
     let top = match source {
         ImageSource::OciLayout { path, tag, digest } => {
-            layout_descriptor(Path::new(path), tag.as_deref(), digest.as_ref())?
+            let pick = digest.clone().map_or_else(|| Pick::Tag(tag.clone()), Pick::Digest);
+            Shelf::directory(path).entry(&pick)?
         }
         ImageSource::Registry(reference) => {
             let name = reference.to_string();
@@ -141,7 +142,7 @@ async fn load_from(
                 (Some(found), _) => found.clone(),
                 // Without platforms there is no choice.
                 (None, [only]) if only.platform.is_none() => only.clone(),
-                _ => return Err(no_platform(source, &index, platform)),
+                _ => return Err(no_platform(&show(source), &index, platform)),
             };
             continue;
         }
@@ -170,7 +171,7 @@ async fn load_from(
     Err(BuildError::new(Kind::Remote, format!("{}: indexes are nested too deeply", show(source))))
 }
 
-pub(crate) fn no_platform(source: &ImageSource, index: &Index, platform: &Platform) -> BuildError {
+pub(crate) fn no_platform(source: &str, index: &Index, platform: &Platform) -> BuildError {
     let mut has: Vec<String> = index
         .manifests
         .iter()
@@ -178,7 +179,7 @@ pub(crate) fn no_platform(source: &ImageSource, index: &Index, platform: &Platfo
         .filter_map(|m| m.platform.as_ref().map(ToString::to_string))
         .collect();
     has.dedup();
-    BuildError::user(format!("{}: no image for platform {platform}", show(source))).hint(format!(
+    BuildError::user(format!("{source}: no image for platform {platform}")).hint(format!(
         "it is there for {}",
         if has.is_empty() { "no platform".into() } else { has.join(", ") }
     ))
@@ -220,20 +221,7 @@ async fn small_blob(
         return Ok(bytes);
     }
     let bytes = match source {
-        ImageSource::OciLayout { path, .. } => {
-            let file = layout_blob(Path::new(path), &descriptor.digest);
-            let bytes = read_bounded(&file, max_bytes).map_err(|e| {
-                BuildError::user(format!("cannot read {} of the OCI layout {path}", descriptor.digest))
-                    .caused_by(e)
-            })?;
-            if !descriptor.digest.verifies(&bytes) {
-                return Err(BuildError::user(format!(
-                    "the OCI layout {path} is damaged: {} has another content",
-                    descriptor.digest
-                )));
-            }
-            bytes
-        }
+        ImageSource::OciLayout { path, .. } => Shelf::directory(path).small(&descriptor.digest, max_bytes)?,
         ImageSource::Registry(_) if !may_fetch => {
             return Err(BuildError::new(
                 Kind::Internal,
@@ -284,27 +272,8 @@ pub async fn fetch_layer_and_tell(
     }
     match &origin.source {
         ImageSource::OciLayout { path, .. } => {
-            let store = session.store.clone();
-            let file = layout_blob(Path::new(path), &descriptor.digest);
-            let descriptor = descriptor.clone();
-            task::blocking("import layer", move || {
-                let open = std::fs::File::open(&file).map_err(|e| {
-                    BuildError::user(format!("cannot read the layer {}", file.display())).caused_by(e)
-                })?;
-                let mut writer = store.blob_writer(Some(&descriptor.digest), Some(descriptor.size))?;
-                std::io::copy(&mut std::io::BufReader::with_capacity(1 << 20, open), &mut writer).map_err(
-                    |e| {
-                        BuildError::new(
-                            Kind::Config,
-                            format!("cannot copy {} into the store", file.display()),
-                        )
-                        .caused_by(e)
-                    },
-                )?;
-                writer.commit()?;
-                Ok(())
-            })
-            .await?;
+            let layer = Shelf::directory(path).blob(&descriptor.digest)?;
+            import_layer(session, layer, descriptor).await?;
             begun();
             Ok(())
         }
@@ -314,72 +283,24 @@ pub async fn fetch_layer_and_tell(
     }
 }
 
-pub(crate) fn read_bounded(path: &Path, max_bytes: u64) -> std::io::Result<Vec<u8>> {
-    use std::io::Read;
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(max_bytes + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max_bytes {
-        return Err(std::io::Error::other("larger than its descriptor says"));
-    }
-    Ok(bytes)
-}
-
-pub(crate) fn layout_blob(layout: &Path, digest: &Digest) -> std::path::PathBuf {
-    layout.join("blobs").join(digest.algorithm().as_str()).join(digest.hex())
-}
-
-/// The entry of an OCI layout's index.json for a tag or digest (image-spec, image-layout.md).
-pub(crate) fn layout_descriptor(
-    layout: &Path,
-    tag: Option<&str>,
-    digest: Option<&Digest>,
-) -> Result<Descriptor, BuildError> {
-    let file = layout.join("index.json");
-    let bytes = read_bounded(&file, MAX_MANIFEST_BYTES).map_err(|e| {
-        BuildError::user(format!("{} is not an OCI image layout", layout.display()))
-            .caused_by(e)
-            .hint("an OCI layout is a directory with `oci-layout`, `index.json` and `blobs/`")
-    })?;
-    let index: Index = serde_json::from_slice(&bytes)
-        .map_err(|e| BuildError::user(format!("{} is malformed", file.display())).caused_by(e))?;
-    if let Some(digest) = digest {
-        if let Some(found) = index.manifests.iter().find(|m| m.digest == *digest) {
-            return Ok(found.clone());
-        }
-        // The digest may name a manifest below an index: judge it by its own media type.
-        let bytes = read_bounded(&layout_blob(layout, digest), MAX_MANIFEST_BYTES).map_err(|e| {
-            BuildError::user(format!("{} has no manifest {digest}", layout.display())).caused_by(e)
+/// Copies a layer into the store, which verifies it.
+pub(crate) async fn import_layer(
+    session: &Arc<Inner>,
+    layer: Window,
+    descriptor: &Descriptor,
+) -> Result<(), BuildError> {
+    let (store, descriptor) = (session.store.clone(), descriptor.clone());
+    task::blocking("import layer", move || {
+        let mut writer = store.blob_writer(Some(&descriptor.digest), Some(descriptor.size))?;
+        let mut from = std::io::BufReader::with_capacity(1 << 20, layer.reader(0));
+        std::io::copy(&mut from, &mut writer).map_err(|e| {
+            BuildError::new(Kind::Config, format!("cannot copy {} into the store", descriptor.digest))
+                .caused_by(e)
         })?;
-        #[derive(serde::Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Head {
-            media_type: Option<String>,
-        }
-        let head: Head = serde_json::from_slice(&bytes)
-            .map_err(|e| BuildError::user(format!("manifest {digest} is malformed")).caused_by(e))?;
-        let media_type = head.media_type.unwrap_or_else(|| media::OCI_MANIFEST.into());
-        return Ok(Descriptor::new(media_type, digest.clone(), bytes.len() as u64));
-    }
-    let tag = tag.unwrap_or("latest");
-    let named = |d: &&Descriptor| {
-        let name = d.annotations.get("org.opencontainers.image.ref.name").map(String::as_str);
-        let full = d.annotations.get("io.containerd.image.name").map(String::as_str);
-        name == Some(tag) || full.is_some_and(|f| f.rsplit_once(':').is_some_and(|(_, t)| t == tag))
-    };
-    if let Some(found) = index.manifests.iter().find(named) {
-        return Ok(found.clone());
-    }
-    match index.manifests.as_slice() {
-        [only] if !only.annotations.contains_key("org.opencontainers.image.ref.name") => Ok(only.clone()),
-        all => {
-            let names: Vec<&str> = all
-                .iter()
-                .filter_map(|d| d.annotations.get("org.opencontainers.image.ref.name").map(String::as_str))
-                .collect();
-            Err(BuildError::user(format!("the OCI layout {} has no image tagged `{tag}`", layout.display()))
-                .hint(format!("its tags are: {}", names.join(", "))))
-        }
-    }
+        writer.commit()?;
+        Ok(())
+    })
+    .await
 }
 
 /// A source as people write it.

@@ -22,9 +22,20 @@ pub async fn background<T: Send + 'static>(
     name: &'static str,
     work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
 ) -> Result<T, BuildError> {
+    let lowered = move || {
+        cooper_sys::process::lower_priority();
+        work()
+    };
+    detached(name, lowered).await
+}
+
+/// As [`blocking`], in a thread of its own for which the process does not wait when it ends: for what may wait for ever.
+pub async fn detached<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
+) -> Result<T, BuildError> {
     let (sender, result) = tokio::sync::oneshot::channel();
     let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        cooper_sys::process::lower_priority();
         // Whoever waited may have been cancelled.
         let _ = sender.send(work());
     });

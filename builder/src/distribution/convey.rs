@@ -1,19 +1,21 @@
-//! Copying images where an OCI layout is on one side or on both.
+//! Copying images where an OCI layout or an archive is on one side or on both.
 //!
 //! The order is that of copies between registries: blobs, then the manifests that name them, what has a tag last. So a
 //! copy that stops anywhere leaves the old tag in place and whole. Manifests go over byte by byte: digests stay.
 
 use std::collections::BTreeSet;
 
-use cooper_oci::{Descriptor, Digest, Index, Manifest, Reference, media};
-use cooper_registry_client::{Copied, CopyOptions, ErrorKind, FileSource, PushOptions, Pushed, WriteSink};
+use cooper_oci::{Descriptor, Digest, HashingReader, Index, Manifest, Platform, Reference, media};
+use cooper_registry_client::{Copied, CopyOptions, ErrorKind, PushOptions, Pushed, ReadSource, WriteSink};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::layout::Layout;
-use super::name::ImageName;
+use super::name::{ArchiveForm, ArchiveName, ImageName};
+use super::packing::{Packing, Slot};
 use super::{Document, Images, refused};
 use crate::error::{BuildError, Kind};
 use crate::image_source::{MAX_INDEX_DEPTH, parse};
+use crate::layout::Pick;
 use crate::task;
 
 const BLOBS_AT_ONCE: usize = 6;
@@ -22,6 +24,21 @@ const BLOBS_AT_ONCE: usize = 6;
 enum Target {
     Registry(Reference),
     Layout(Layout),
+    Archive(Box<Packing>),
+}
+
+impl Target {
+    fn at_once(&self) -> usize {
+        match self {
+            Target::Archive(packing) if packing.is_stream() => 1,
+            _ => BLOBS_AT_ONCE,
+        }
+    }
+}
+
+/// Whether this is an archive for Docker, which has one image and no index.
+fn is_docker(name: &ImageName) -> bool {
+    matches!(name, ImageName::Archive(ArchiveName { form: ArchiveForm::Docker, .. }))
 }
 
 struct Convey<'a> {
@@ -33,18 +50,29 @@ struct Convey<'a> {
 }
 
 impl Images {
-    /// Copies an image to where `to` says; one of the two is an OCI layout.
+    /// Copies an image to where `to` says; one of the two is an OCI layout or an archive.
     pub(super) async fn convey(
         &self,
         from: &ImageName,
         to: &ImageName,
         options: &CopyOptions,
     ) -> Result<Copied, BuildError> {
-        let root = self.document(from, options.platform.as_ref()).await?;
+        if is_docker(from) && !is_docker(to) {
+            self.compress(from).await?;
+        }
+        let platform = options.platform.clone().or_else(|| is_docker(to).then(Platform::host));
+        let root = self.document(from, platform.as_ref()).await?;
         let digest = root.descriptor.digest.clone();
         let (tag, wanted) = match to {
             ImageName::Registry(r) => (r.tag.as_deref(), r.digest.as_ref()),
             ImageName::Layout { tag, digest, .. } => (tag.as_deref(), digest.as_ref()),
+            ImageName::Archive(ArchiveName { pick, .. }) => match pick {
+                Pick::Tag(tag) => (tag.as_deref(), None),
+                Pick::Digest(digest) => (None, Some(digest)),
+                Pick::Number(_) => {
+                    return Err(BuildError::user(format!("{to}: @N names an image to read, none to write")));
+                }
+            },
             ImageName::Store(_) => {
                 return Err(BuildError::user(format!("{to}: the store is filled by `pull`")));
             }
@@ -52,13 +80,22 @@ impl Images {
         if wanted.is_some_and(|wanted| *wanted != digest) {
             return Err(BuildError::user(format!("{from} is {digest}, so it cannot be copied to {to}")));
         }
-        let tag = match (tag, wanted) {
-            (None, Some(_)) => None,
-            (tag, _) => Some(tag.unwrap_or("latest").to_owned()),
+        let tag = match (tag, wanted, to) {
+            (None, Some(_), _) => None,
+            // As others write archives. With referrers beside it, the image would not be told from them.
+            (None, None, ImageName::Archive(_)) if !options.referrers => None,
+            (tag, _, _) => Some(tag.unwrap_or("latest").to_owned()),
         };
         let target = match to {
             ImageName::Layout { path, .. } => Target::Layout(Layout::make(path)?),
             ImageName::Registry(reference) => Target::Registry(reference.clone()),
+            ImageName::Archive(archive) => {
+                let packing = Packing::begin(archive)?;
+                if archive.form == ArchiveForm::Docker {
+                    packing.holds(image_for_docker(from, &root)?);
+                }
+                Target::Archive(Box::new(packing))
+            }
             ImageName::Store(_) => return Err(BuildError::new(Kind::Internal, "the store is no target")),
         };
         let copied = Copied {
@@ -71,6 +108,9 @@ impl Images {
         };
         let mut convey = Convey { images: self, from, to: target, copied, seen: BTreeSet::new() };
         Box::pin(convey.all(root, tag.as_deref(), options.referrers)).await?;
+        if let Target::Archive(packing) = convey.to {
+            task::blocking("finish archive", move || packing.finish()).await?;
+        }
         Ok(convey.copied)
     }
 }
@@ -81,8 +121,10 @@ impl Convey<'_> {
         while let Some((document, tag)) = waiting.pop() {
             let descriptor = document.descriptor.clone();
             let digests = self.tree(document, tag, MAX_INDEX_DEPTH).await?;
-            if let Target::Layout(layout) = &self.to {
-                layout.list(&descriptor, tag)?;
+            match &self.to {
+                Target::Registry(_) => {}
+                Target::Layout(layout) => layout.list(&descriptor, tag)?,
+                Target::Archive(packing) => packing.list(&descriptor, tag),
             }
             if !referrers {
                 continue;
@@ -106,7 +148,9 @@ impl Convey<'_> {
             ImageName::Registry(reference) => {
                 self.images.client.referrers(reference, digest, None).await.map_err(refused)
             }
-            ImageName::Layout { path, .. } => Layout::at(path).referrers(digest),
+            ImageName::Layout { .. } | ImageName::Archive(_) => {
+                self.images.shelf(self.from).await?.referrers(digest)
+            }
             ImageName::Store(_) => Ok(Vec::new()),
         }
     }
@@ -138,9 +182,18 @@ impl Convey<'_> {
             blobs.push(manifest.config);
             // What may not be distributed lies elsewhere.
             blobs.retain(|d| !media::is_foreign(&d.media_type) && self.seen.insert(d.digest.clone()));
-            let copies = blobs.iter().map(|blob| self.blob(blob));
+            // Places in an archive are given here, in the order of the manifest.
+            let this = &*self;
+            let copies = blobs.iter().map(|blob| {
+                let place = match &this.to {
+                    Target::Archive(packing) => packing.place(&blob.digest, blob.size),
+                    _ => Ok(None),
+                };
+                async move { this.blob(blob, place?).await }
+            });
+            let at_once = this.to.at_once();
             let done: Vec<Pushed> =
-                futures_util::stream::iter(copies).buffered(BLOBS_AT_ONCE).try_collect().await?;
+                futures_util::stream::iter(copies).buffered(at_once).try_collect().await?;
             for (blob, done) in blobs.iter().zip(done) {
                 match done {
                     Pushed::Existed => self.copied.blobs_existed += 1,
@@ -158,51 +211,81 @@ impl Convey<'_> {
         Ok(digests)
     }
 
-    async fn blob(&self, blob: &Descriptor) -> Result<Pushed, BuildError> {
-        match (&self.to, self.from) {
-            (Target::Registry(to), ImageName::Layout { path, .. }) => {
-                let file = Layout::at(path).blob(&blob.digest);
-                let source = FileSource(file.clone());
-                let pushed = self.images.client.push_blob(to, blob, &source, &PushOptions::default()).await;
-                pushed.map_err(|e| match e.kind() {
-                    ErrorKind::Local => {
-                        BuildError::user(format!("cannot read {}", file.display())).caused_by_sources_of(e)
-                    }
-                    _ if e.answer().is_some_and(|a| a.has_code("DIGEST_INVALID")) => {
-                        BuildError::user(format!("{} is damaged: it has another content", file.display()))
-                    }
-                    _ => refused(e),
-                })
-            }
-            (Target::Layout(layout), from) => {
-                let (there, wanted) = (layout.clone(), blob.clone());
-                if task::blocking("check blob", move || Ok(there.has(&wanted))).await? {
-                    return Ok(Pushed::Existed);
-                }
-                match from {
-                    ImageName::Registry(reference) => {
-                        let file = layout.begin(&blob.digest)?;
-                        let handle = file.as_file().try_clone().map_err(|e| {
-                            BuildError::user(format!("cannot write to {}", file.path().display()))
-                                .caused_by(e)
-                        })?;
-                        let mut sink = WriteSink::file(handle);
-                        self.images.client.pull_blob(reference, blob, &mut sink).await.map_err(refused)?;
-                        drop(sink.into_inner().await);
-                        let (layout, digest) = (layout.clone(), blob.digest.clone());
-                        task::blocking("keep blob", move || layout.keep(file, &digest)).await?;
-                    }
-                    ImageName::Layout { path, .. } => {
-                        let file = Layout::at(path).blob(&blob.digest);
-                        let (layout, blob) = (layout.clone(), blob.clone());
-                        task::blocking("copy blob", move || layout.take(&file, &blob)).await?;
-                    }
-                    ImageName::Store(_) => return Err(no_store()),
-                }
-                Ok(Pushed::Uploaded)
-            }
-            (Target::Registry(_), _) => Err(no_store()),
+    async fn blob(&self, blob: &Descriptor, slot: Option<Slot>) -> Result<Pushed, BuildError> {
+        match &self.to {
+            Target::Registry(to) => self.push(to, blob).await,
+            Target::Layout(layout) => self.lay(layout, blob).await,
+            Target::Archive(packing) => match slot {
+                Some(slot) => self.pack(packing, blob, slot).await,
+                None => Ok(Pushed::Existed),
+            },
         }
+    }
+
+    async fn push(&self, to: &Reference, blob: &Descriptor) -> Result<Pushed, BuildError> {
+        let shelf = self.images.shelf(self.from).await?;
+        let (window, place) = (shelf.sized_blob(blob)?, shelf.place(&blob.digest));
+        let source = ReadSource(move |offset| Ok(window.reader(offset)));
+        let pushed = self.images.client.push_blob(to, blob, &source, &PushOptions::default()).await;
+        pushed.map_err(|e| match e.kind() {
+            ErrorKind::Local => BuildError::user(format!("cannot read {place}")).caused_by_sources_of(e),
+            _ if e.answer().is_some_and(|a| a.has_code("DIGEST_INVALID")) => {
+                BuildError::user(format!("{place} is damaged: it has another content"))
+            }
+            _ => refused(e),
+        })
+    }
+
+    async fn lay(&self, layout: &Layout, blob: &Descriptor) -> Result<Pushed, BuildError> {
+        let (there, wanted) = (layout.clone(), blob.clone());
+        if task::blocking("check blob", move || Ok(there.has(&wanted))).await? {
+            return Ok(Pushed::Existed);
+        }
+        if let ImageName::Registry(reference) = self.from {
+            let file = layout.begin(&blob.digest)?;
+            let handle = file.as_file().try_clone().map_err(|e| {
+                BuildError::user(format!("cannot write to {}", file.path().display())).caused_by(e)
+            })?;
+            let mut sink = WriteSink::file(handle);
+            self.images.client.pull_blob(reference, blob, &mut sink).await.map_err(refused)?;
+            drop(sink.into_inner().await);
+            let (layout, digest) = (layout.clone(), blob.digest.clone());
+            task::blocking("keep blob", move || layout.keep(file, &digest)).await?;
+        } else {
+            let shelf = self.images.shelf(self.from).await?;
+            let (window, place) = (shelf.sized_blob(blob)?, shelf.place(&blob.digest));
+            let (layout, blob) = (layout.clone(), blob.clone());
+            task::blocking("copy blob", move || layout.take(&window, &place, &blob)).await?;
+        }
+        Ok(Pushed::Uploaded)
+    }
+
+    async fn pack(&self, packing: &Packing, blob: &Descriptor, slot: Slot) -> Result<Pushed, BuildError> {
+        let failed = |e| packing.failed(e);
+        let slot = if let ImageName::Registry(reference) = self.from {
+            let again = slot.can_restart();
+            let mut sink =
+                if again { WriteSink::restartable(slot, Slot::restart) } else { WriteSink::new(slot) };
+            self.images.client.pull_blob(reference, blob, &mut sink).await.map_err(refused)?;
+            sink.into_inner().await.ok_or_else(|| BuildError::new(Kind::Internal, "the writer was lost"))?
+        } else {
+            let shelf = self.images.shelf(self.from).await?;
+            let (window, place) = (shelf.sized_blob(blob)?, shelf.place(&blob.digest));
+            let digest = blob.digest.clone();
+            let copied = task::blocking("copy blob", move || {
+                let mut slot = slot;
+                let mut from = HashingReader::with_algorithm(window.reader(0), digest.algorithm());
+                let copied = std::io::copy(&mut from, &mut slot).map(|_| slot);
+                Ok(if from.finish().1 == digest { Some(copied) } else { None })
+            });
+            let Some(slot) = copied.await? else {
+                return Err(BuildError::user(format!("{place} is damaged: it has another content")));
+            };
+            slot.map_err(failed)?
+        };
+        let ended = task::blocking("end blob", move || Ok(slot.end())).await?;
+        ended.map_err(failed)?;
+        Ok(Pushed::Uploaded)
     }
 
     async fn store(&self, document: &Document, tag: Option<&str>) -> Result<(), BuildError> {
@@ -216,11 +299,20 @@ impl Convey<'_> {
                 pushed.map(drop).map_err(refused)
             }
             Target::Layout(layout) => layout.put(digest, &document.bytes),
+            Target::Archive(packing) => packing.put(digest, &document.bytes),
         }
     }
 }
 
-fn no_store() -> BuildError {
-    BuildError::user("images of the store are not copied from here")
-        .hint("`cooper push` sends them to a registry")
+/// The manifest of an image that Docker will load.
+fn image_for_docker(from: &ImageName, document: &Document) -> Result<Manifest, BuildError> {
+    let manifest: Manifest = parse(&document.bytes, &document.descriptor)?;
+    if !media::is_config(&manifest.config.media_type) {
+        return Err(BuildError::user(format!("{from} is no image that Docker can load"))
+            .hint("oci-archive:FILE takes what is no image, too"));
+    }
+    if manifest.layers.iter().any(|layer| media::is_foreign(&layer.media_type)) {
+        return Err(BuildError::user(format!("{from} has layers that may not be handed on")));
+    }
+    Ok(manifest)
 }

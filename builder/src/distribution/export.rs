@@ -7,14 +7,13 @@ use cooper_frontend::graph::ImageSource;
 use cooper_oci::{Digest, Platform};
 use cooper_snapshotter::Chain;
 
-use super::Images;
-use super::look::Image;
-use super::name::ImageName;
+use super::name::{ArchiveName, ImageName};
+use super::{Image, Images};
 use crate::arrivals::fetch_and_unpack;
 use crate::error::{BuildError, Kind};
-use crate::export::replace_file;
-use crate::image_source::{Origin, Origins};
+use crate::image_source::{Origin, Origins, import_layer};
 use crate::images::SOURCE_ANNOTATION;
+use crate::replace::replace_file;
 use crate::task;
 
 impl Images {
@@ -35,15 +34,23 @@ impl Images {
                 continue;
             }
             let from = layer.annotations.get(SOURCE_ANNOTATION).filter(|_| name.needs_store());
-            let source = match from.and_then(|f| f.parse().ok()) {
-                Some(reference) => ImageSource::Registry(reference),
-                None => name.source(),
+            let source = match (from.and_then(|f| f.parse().ok()), name) {
+                (Some(reference), _) => ImageSource::Registry(reference),
+                (None, ImageName::Registry(reference) | ImageName::Store(reference)) => {
+                    ImageSource::Registry(reference.clone())
+                }
+                (None, ImageName::Layout { path, .. } | ImageName::Archive(ArchiveName { path, .. })) => {
+                    ImageSource::OciLayout { path: path.clone(), tag: None, digest: None }
+                }
             };
             origins.insert(diff_id.clone(), Origin { source, descriptor: layer.clone() });
         }
         let ids: Vec<Digest> = image.config.rootfs.diff_ids.clone();
         let chain = Chain::new(ids.clone());
         if !session.store.has_snapshot(&chain)? {
+            if let ImageName::Archive(_) = name {
+                self.import(name, &image).await?;
+            }
             let origins = ids.iter().filter_map(|id| Some((id.clone(), origins.get(id)?))).collect();
             fetch_and_unpack(&session, chain.clone(), origins).await?;
         }
@@ -59,5 +66,16 @@ impl Images {
         })
         .await?;
         Ok(image)
+    }
+
+    /// Copies the layers of an archive into the store.
+    async fn import(&self, name: &ImageName, image: &Image) -> Result<(), BuildError> {
+        let (session, shelf) = (&self.session()?.0, self.shelf(name).await?);
+        for layer in &image.manifest.layers {
+            if session.store.has_blob(&layer.digest)?.is_none() {
+                import_layer(session, shelf.sized_blob(layer)?, layer).await?;
+            }
+        }
+        Ok(())
     }
 }

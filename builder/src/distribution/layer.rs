@@ -1,7 +1,6 @@
 //! Layers as streams of tar, from wherever they are; nothing is stored.
 
 use std::io::{self, BufReader, Read};
-use std::path::Path;
 
 use cooper_oci::{Descriptor, Digest, HashingReader, Reference, compress, media};
 use cooper_registry_client::WriteSink;
@@ -9,16 +8,16 @@ use cooper_registry_client::WriteSink;
 use super::name::ImageName;
 use super::{Images, refused};
 use crate::error::{BuildError, Kind};
-use crate::image_source::layout_blob;
 use crate::images::SOURCE_ANNOTATION;
+use crate::layout::Window;
 use crate::task;
 
 const BUFFER_BYTES: usize = 256 << 10;
 
 /// Where the bytes of a layer come from.
 enum Place {
-    /// A file with the blob.
-    File(std::fs::File),
+    /// A file with the blob, or in which it lies.
+    File(Window),
     /// A snapshot of the store.
     Snapshot,
     /// A registry.
@@ -46,11 +45,11 @@ impl Images {
             io::copy(&mut plain, &mut io::sink()).map_err(|e| damaged(&digest, e))?;
             Ok(value)
         };
-        match self.place(name, diff_id, layer)? {
+        match self.place(name, diff_id, layer).await? {
             Place::File(file) => {
                 let digest = layer.digest.clone();
                 task::blocking("read layer", move || {
-                    let mut raw = HashingReader::with_algorithm(file, digest.algorithm());
+                    let mut raw = HashingReader::with_algorithm(file.reader(0), digest.algorithm());
                     let value = read(&mut raw)?;
                     io::copy(&mut raw, &mut io::sink()).map_err(|e| damaged(&digest, e))?;
                     let (_, found, _) = raw.finish();
@@ -90,20 +89,22 @@ impl Images {
         }
     }
 
-    fn place(&self, name: &ImageName, diff_id: &Digest, layer: &Descriptor) -> Result<Place, BuildError> {
+    async fn place(
+        &self,
+        name: &ImageName,
+        diff_id: &Digest,
+        layer: &Descriptor,
+    ) -> Result<Place, BuildError> {
         match name {
             ImageName::Registry(reference) => Ok(Place::Registry(reference.clone())),
-            ImageName::Layout { path, .. } => {
-                let file = layout_blob(Path::new(path), &layer.digest);
-                let open = std::fs::File::open(&file).map_err(|e| {
-                    BuildError::user(format!("{name}: cannot read {}", file.display())).caused_by(e)
-                })?;
-                Ok(Place::File(open))
+            ImageName::Layout { .. } | ImageName::Archive(_) => {
+                Ok(Place::File(self.shelf(name).await?.blob(&layer.digest)?))
             }
             ImageName::Store(reference) => {
                 let store = self.session()?.store();
                 if store.has_blob(&layer.digest)?.is_some() {
-                    return Ok(Place::File(store.open_blob(&layer.digest)?));
+                    let open = Window::whole(store.open_blob(&layer.digest)?);
+                    return open.map(Place::File).map_err(|e| damaged(&layer.digest, e));
                 }
                 if layer.digest == *diff_id {
                     return Ok(Place::Snapshot);

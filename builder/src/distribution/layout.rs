@@ -1,4 +1,4 @@
-//! OCI image layouts as places to copy to and from (image-spec, image-layout.md): `oci-layout`, `index.json`, and
+//! Directories with OCI image layouts as places to copy to (image-spec, image-layout.md): `oci-layout`, `index.json`, and
 //! `blobs/<algorithm>/<hex>`.
 //!
 //! Blobs come to their names complete and verified, `index.json` is replaced as a whole: whoever reads meanwhile sees the
@@ -9,16 +9,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cooper_oci::{Descriptor, Digest, HashingReader, Index, media};
+use cooper_oci::{Descriptor, Digest, HashingReader, Index};
 use cooper_sys::fs::{flock_exclusive, write_atomic};
-use serde::Deserialize;
 
 use crate::assemble::json;
 use crate::error::BuildError;
-use crate::image_source::{MAX_MANIFEST_BYTES, layout_blob, read_bounded};
-
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
-const MARK: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+use crate::image_source::MAX_MANIFEST_BYTES;
+use crate::layout::{FULL_NAME, REF_NAME, Window, directory_blob, member};
 
 /// A directory with an image layout.
 #[derive(Debug, Clone)]
@@ -32,14 +29,9 @@ fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> BuildError {
 }
 
 impl Layout {
-    /// A layout that is there.
-    pub(super) fn at(dir: &str) -> Layout {
-        Layout { dir: dir.into() }
-    }
-
     /// A layout to write to; it is made in a directory that is empty or does not exist.
     pub(super) fn make(dir: &str) -> Result<Layout, BuildError> {
-        let layout = Layout::at(dir);
+        let layout = Layout { dir: dir.into() };
         let dir = &layout.dir;
         std::fs::create_dir_all(dir).map_err(failed("make", dir))?;
         if !dir.join("oci-layout").exists() && !dir.join("index.json").exists() {
@@ -50,14 +42,14 @@ impl Layout {
             }
         }
         if !dir.join("oci-layout").exists() {
-            write_atomic(dir, "oci-layout", MARK)?;
+            write_atomic(dir, "oci-layout", member::MARK)?;
         }
         Ok(layout)
     }
 
     /// The file of a blob.
     pub(super) fn blob(&self, digest: &Digest) -> PathBuf {
-        layout_blob(&self.dir, digest)
+        directory_blob(&self.dir, digest)
     }
 
     /// Whether it has a blob, undamaged. Reads the whole.
@@ -96,21 +88,21 @@ impl Layout {
         self.keep(file, digest)
     }
 
-    /// Copies a blob from a file; it must be what it is said to be.
-    pub(super) fn take(&self, from: &Path, blob: &Descriptor) -> Result<(), BuildError> {
-        let open = File::open(from).map_err(failed("read", from))?;
+    /// Copies a blob from elsewhere, which is called `place`; it must be what it is said to be.
+    pub(super) fn take(&self, from: &Window, place: &str, blob: &Descriptor) -> Result<(), BuildError> {
         let mut file = self.begin(&blob.digest)?;
-        let mut reader = HashingReader::with_algorithm(open, blob.digest.algorithm());
-        io::copy(&mut reader, &mut file).map_err(failed("copy", from))?;
+        let mut reader = HashingReader::with_algorithm(from.reader(0), blob.digest.algorithm());
+        io::copy(&mut reader, &mut file).map_err(failed("copy", Path::new(place)))?;
         if reader.finish().1 != blob.digest {
-            return Err(BuildError::user(format!("{} is damaged: it has another content", from.display())));
+            return Err(BuildError::user(format!("{place} is damaged: it has another content")));
         }
         self.keep(file, &blob.digest)
     }
 
     fn index(&self) -> Result<Index, BuildError> {
         let path = self.dir.join("index.json");
-        match read_bounded(&path, MAX_MANIFEST_BYTES) {
+        let read = File::open(&path).and_then(Window::whole).and_then(|w| w.bytes(MAX_MANIFEST_BYTES));
+        match read {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|e| BuildError::user(format!("{} is malformed", path.display())).caused_by(e)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Index::new(Vec::new())),
@@ -125,6 +117,7 @@ impl Layout {
         let mut index = self.index()?;
         let mut entry = manifest.clone();
         entry.annotations.remove(REF_NAME);
+        entry.annotations.remove(FULL_NAME);
         if let Some(tag) = tag {
             index.manifests.retain(|d| d.annotations.get(REF_NAME).is_none_or(|name| name != tag));
             entry.annotations.insert(REF_NAME.to_owned(), tag.to_owned());
@@ -134,33 +127,13 @@ impl Layout {
         index.manifests.push(entry);
         Ok(write_atomic(&self.dir, "index.json", &json(&index)?)?)
     }
-
-    /// What is listed and refers to a manifest.
-    pub(super) fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, BuildError> {
-        #[derive(Deserialize)]
-        struct Referring {
-            subject: Option<Descriptor>,
-        }
-        let mut found: Vec<Descriptor> = Vec::new();
-        for entry in self.index()?.manifests {
-            if !media::is_manifest(&entry.media_type) && !media::is_index(&entry.media_type) {
-                continue;
-            }
-            let path = self.blob(&entry.digest);
-            let bytes = read_bounded(&path, MAX_MANIFEST_BYTES).map_err(failed("read", &path))?;
-            let about = serde_json::from_slice::<Referring>(&bytes).ok().and_then(|m| m.subject);
-            let known = found.iter().any(|d| d.digest == entry.digest);
-            if about.is_some_and(|s| s.digest == *subject) && !known {
-                found.push(entry);
-            }
-        }
-        Ok(found)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use cooper_oci::media;
+
     use super::*;
 
     #[test]
@@ -190,12 +163,14 @@ mod tests {
         let layout = Layout::make(dir.path().to_str().unwrap()).unwrap();
         let blob = Descriptor::of(media::OCI_LAYER_TAR, b"content");
         assert!(!layout.has(&blob));
-        let source = dir.path().join("source");
-        std::fs::write(&source, "CONTENT").unwrap();
-        layout.take(&source, &blob).unwrap_err();
+        let source = |content: &str| {
+            let path = dir.path().join("source");
+            std::fs::write(&path, content).unwrap();
+            Window::whole(File::open(path).unwrap()).unwrap()
+        };
+        layout.take(&source("CONTENT"), "source", &blob).unwrap_err();
         assert!(!layout.has(&blob));
-        std::fs::write(&source, "content").unwrap();
-        layout.take(&source, &blob).unwrap();
+        layout.take(&source("content"), "source", &blob).unwrap();
         assert!(layout.has(&blob));
         std::fs::write(layout.blob(&blob.digest), "CONTENT").unwrap();
         assert!(!layout.has(&blob));

@@ -1,7 +1,5 @@
 //! Reading manifests and configs from wherever the image is.
 
-use std::path::Path;
-
 use bytes::Bytes;
 use cooper_oci::reference::DEFAULT_REGISTRY;
 use cooper_oci::{Descriptor, ImageConfig, Index, Manifest, Platform, Reference, media};
@@ -9,10 +7,8 @@ use cooper_oci::{Descriptor, ImageConfig, Index, Manifest, Platform, Reference, 
 use super::name::ImageName;
 use super::{Images, refused};
 use crate::error::{BuildError, Kind};
-use crate::image_source::{
-    MAX_CONFIG_BYTES, MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, layout_blob, layout_descriptor, no_platform,
-    parse, read_bounded,
-};
+use crate::image_source::{MAX_CONFIG_BYTES, MAX_INDEX_DEPTH, MAX_MANIFEST_BYTES, no_platform, parse};
+use crate::layout::Pick;
 
 /// A manifest or index, byte by byte.
 #[derive(Debug, Clone)]
@@ -55,9 +51,11 @@ impl Images {
                 Err(e) => Err(refused(e)),
             },
             ImageName::Store(reference) => Ok(self.session()?.record(&reference.to_string())?.1),
-            ImageName::Layout { path, tag, digest } => {
-                layout_descriptor(Path::new(path), tag.as_deref(), digest.as_ref())
+            ImageName::Layout { tag, digest, .. } => {
+                let pick = digest.clone().map_or_else(|| Pick::Tag(tag.clone()), Pick::Digest);
+                self.shelf(name).await?.entry(&pick)
             }
+            ImageName::Archive(archive) => self.shelf(name).await?.entry(&archive.pick),
         }
     }
 
@@ -81,7 +79,7 @@ impl Images {
                 (Some(found), _) => found.clone(),
                 // Without platforms there is no choice.
                 (None, [only]) if only.platform.is_none() => only.clone(),
-                _ => return Err(no_platform(&name.source(), &index, platform)),
+                _ => return Err(no_platform(&name.to_string(), &index, platform)),
             };
             document = self.manifest_at(name, chosen).await?;
         }
@@ -176,18 +174,8 @@ impl Images {
                 }
                 Ok(store.read_blob_verified(&descriptor.digest, max_bytes)?.into())
             }
-            ImageName::Layout { path, .. } => {
-                let file = layout_blob(Path::new(path), &descriptor.digest);
-                let bytes = read_bounded(&file, max_bytes).map_err(|e| {
-                    BuildError::user(format!("{name}: cannot read {}", file.display())).caused_by(e)
-                })?;
-                if !descriptor.digest.verifies(&bytes) {
-                    return Err(BuildError::user(format!(
-                        "{name} is damaged: {} has another content",
-                        descriptor.digest
-                    )));
-                }
-                Ok(bytes.into())
+            ImageName::Layout { .. } | ImageName::Archive(_) => {
+                Ok(self.shelf(name).await?.small(&descriptor.digest, max_bytes)?.into())
             }
         }
     }

@@ -1,10 +1,11 @@
-//! Images where they lie: in a registry, in the store, or in an OCI layout. Looks at them, compares them, moves them
-//! between registries.
+//! Images where they lie: in a registry, in the store, in an OCI layout or in an archive. Looks at them, compares them,
+//! moves them between registries.
 //!
 //! Nothing here brings anything into the store; only [`Images::export`] unpacks there. [`Images`] works without a store
 //! as long as no name asks for it.
 
 mod artifact;
+mod compress;
 mod convey;
 mod copy;
 mod diff;
@@ -16,29 +17,34 @@ mod layout;
 mod look;
 mod name;
 mod packed;
+mod packing;
 mod repository;
 mod tree;
 mod watch;
 
+pub use crate::layout::Pick;
 pub use artifact::{Artifact, ArtifactFile, PulledFile};
 pub use cooper_registry_client::{Copied, CopyOptions, NetworkPolicy};
 pub use diff::{ConfigChange, Difference, FileChange, Side, SideLayer};
 pub use index::{Annotation, AnnotationPlace, IndexRequest};
 pub use index_source::IndexSource;
 pub use look::{Document, Image};
-pub use name::ImageName;
+pub use name::{ArchiveForm, ArchiveName, ImageName};
 pub use repository::Deletion;
 pub use tree::Node;
 pub(crate) use watch::Board;
 pub use watch::Watch;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use cooper_registry_client::{Client, ClientBuilder, Credentials, Error, ErrorKind, Hosts};
 
 use crate::error::{BuildError, Kind};
+use crate::layout::Shelf;
 use crate::session::Session;
+use crate::task;
 
 /// How registries are spoken to.
 #[derive(Debug, Clone, Default)]
@@ -83,13 +89,15 @@ pub struct Images {
     client: Client,
     board: Arc<Board>,
     session: Option<Session>,
+    /// Archives that were opened, by the names of images in them.
+    archives: Arc<tokio::sync::Mutex<HashMap<String, Arc<Shelf>>>>,
 }
 
 impl Images {
     /// Speaks to registries as `options` say, and reads `session`'s store if there is one.
     pub fn new(options: &RegistryOptions, session: Option<Session>) -> Images {
         let board = Arc::default();
-        Images { client: options.client(&board, None), board, session }
+        Images { client: options.client(&board, None), board, session, archives: Arc::default() }
     }
 
     /// From now on tells `watch` about transfers.
@@ -107,6 +115,29 @@ impl Images {
         if let Some(session) = &self.session {
             session.end_transfers(unwanted).await;
         }
+    }
+
+    /// The layout or archive that a name leads to.
+    async fn shelf(&self, name: &ImageName) -> Result<Arc<Shelf>, BuildError> {
+        let archive = match name {
+            ImageName::Layout { path, .. } => return Ok(Arc::new(Shelf::directory(path))),
+            ImageName::Archive(archive) => archive.clone(),
+            ImageName::Registry(_) | ImageName::Store(_) => {
+                return Err(BuildError::new(Kind::Internal, format!("{name} is no layout")));
+            }
+        };
+        let mut open = self.archives.lock().await;
+        if let Some(shelf) = open.get(&name.to_string()) {
+            return Ok(shelf.clone());
+        }
+        // A pipe may never give anything.
+        let shelf = task::detached("open archive", move || match archive.form {
+            ArchiveForm::Oci => Shelf::archive(&archive.path),
+            ArchiveForm::Docker => Shelf::docker(&archive.path, &archive.pick),
+        });
+        let shelf = Arc::new(shelf.await?);
+        open.insert(name.to_string(), shelf.clone());
+        Ok(shelf)
     }
 
     fn session(&self) -> Result<&Session, BuildError> {

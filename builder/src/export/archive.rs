@@ -3,21 +3,21 @@
 //! The docker form is the same layout with a `manifest.json` beside it, which is what `docker load` of any age reads.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use cooper_oci::tar::{Entry, EntryKind, Writer};
+use cooper_oci::tar::Writer;
 use cooper_oci::{Descriptor, Digest, Index, Reference};
 
 use crate::assemble::{self, Bundle};
 use crate::error::{BuildError, Kind};
 use crate::forms;
+use crate::layout::{blob_name, directory_blob, member};
+use crate::replace::replace_file;
 use crate::session::Inner;
 
 /// Bytes of a layer that are copied at once.
 const COPY_BYTES: usize = 1 << 18;
-const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
 /// Where an archive goes.
 pub enum Target {
@@ -72,48 +72,13 @@ pub fn write(
     }
 }
 
-/// Writes a file beside `dest` and renames it there, so that a failure leaves what was there before.
-pub(crate) fn replace_file(
-    dest: &Path,
-    work: impl FnOnce(&mut BufWriter<&File>) -> Result<(), BuildError>,
-) -> Result<(), BuildError> {
-    let failed = |e: std::io::Error| {
-        BuildError::new(Kind::Config, format!("cannot write {}", dest.display())).caused_by(e)
-    };
-    if dest.is_dir() {
-        return Err(BuildError::user(format!("destination file {} is a directory", dest.display())));
-    }
-    // A FIFO or device is written as it is.
-    if dest.exists() && !dest.is_file() {
-        let file = File::options().write(true).open(dest).map_err(failed)?;
-        let mut out = BufWriter::with_capacity(1 << 20, &file);
-        work(&mut out)?;
-        return out.flush().map_err(failed);
-    }
-    let folder = match dest.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    let file = tempfile::Builder::new()
-        .prefix(".cooper-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(folder)
-        .map_err(failed)?;
-    let mut out = BufWriter::with_capacity(1 << 20, file.as_file());
-    work(&mut out)?;
-    out.flush().map_err(failed)?;
-    drop(out);
-    file.persist(dest).map_err(|e| failed(e.error))?;
-    Ok(())
-}
-
 /// Everything but layers, by path.
 fn documents(
     bundle: &Bundle,
     names: &[Reference],
     form: &Form,
 ) -> Result<Vec<(String, Vec<u8>)>, BuildError> {
-    let blob = |bytes: &[u8]| blob_path(&Digest::sha256_of(bytes));
+    let blob = |bytes: &[u8]| blob_name(&Digest::sha256_of(bytes));
     let mut out = Vec::new();
     for image in &bundle.images {
         out.push((blob(&image.config_bytes), image.config_bytes.clone()));
@@ -126,16 +91,13 @@ fn documents(
     if let ([image], Form::Docker { sent, .. }) = (bundle.images.as_slice(), form) {
         let path = |digest: &Digest| match sent {
             Some(sent) if sent.diff_id == *digest => sent.path.to_owned(),
-            _ => blob_path(digest),
+            _ => blob_name(digest),
         };
-        let entry = serde_json::json!([{
-            "Config": blob(&image.config_bytes),
-            "RepoTags": names.iter().map(Reference::familiar).collect::<Vec<_>>(),
-            "Layers": image.layers.iter().map(|(_, d)| path(&d.digest)).collect::<Vec<_>>(),
-        }]);
-        out.push(("manifest.json".into(), assemble::json(&entry)?));
+        let layers: Vec<String> = image.layers.iter().map(|(_, d)| path(&d.digest)).collect();
+        let config = Digest::sha256_of(&image.config_bytes);
+        out.push(("manifest.json".into(), member::docker_list(&config, names, &layers)?));
     }
-    out.push(("oci-layout".into(), LAYOUT.to_vec()));
+    out.push(("oci-layout".into(), member::MARK.to_vec()));
     Ok(out)
 }
 
@@ -149,26 +111,12 @@ pub(super) fn dated(bundle: &Bundle) -> Descriptor {
 }
 
 fn index(bundle: &Bundle, names: &[Reference]) -> Index {
-    let described = |name: Option<&Reference>| {
-        let mut descriptor = dated(bundle);
-        if let Some(name) = name {
-            descriptor.annotations.insert("io.containerd.image.name".into(), name.to_string());
-            if let Some(tag) = &name.tag {
-                descriptor.annotations.insert("org.opencontainers.image.ref.name".into(), tag.clone());
-            }
-        }
-        descriptor
-    };
     let manifests = if names.is_empty() {
-        vec![described(None)]
+        vec![dated(bundle)]
     } else {
-        names.iter().map(|n| described(Some(n))).collect()
+        names.iter().map(|name| member::named(dated(bundle), name)).collect()
     };
     Index::new(manifests)
-}
-
-fn blob_path(digest: &Digest) -> String {
-    format!("blobs/{}/{}", digest.algorithm().as_str(), digest.hex())
 }
 
 /// Writes the archive as a tar.
@@ -197,7 +145,7 @@ pub(super) fn append<W: Write>(
     form: &Form,
     tar: &mut Writer<W>,
 ) -> Result<(), BuildError> {
-    append_folders(tar).map_err(failed)?;
+    member::append_folders(tar).map_err(failed)?;
     let (known, sent) = match form {
         Form::Docker { known, sent } => (*known, sent.as_ref()),
         Form::Oci => (0, None),
@@ -205,19 +153,11 @@ pub(super) fn append<W: Write>(
     let mut seen: BTreeSet<Digest> = sent.iter().map(|sent| sent.diff_id.clone()).collect();
     for (diff_id, descriptor) in bundle.images.iter().flat_map(|i| &i.layers).skip(known) {
         if seen.insert(descriptor.digest.clone()) {
-            tar.append(&blob(&descriptor.digest, descriptor.size)).map_err(failed)?;
+            tar.append(&member::blob(&descriptor.digest, descriptor.size)).map_err(failed)?;
             layer(session, diff_id, descriptor, tar)?;
         }
     }
     append_documents(tar, bundle, names, form)
-}
-
-/// What an archive begins with.
-pub(super) fn append_folders<W: Write>(tar: &mut Writer<W>) -> std::io::Result<()> {
-    for dir in ["blobs/", "blobs/sha256/"] {
-        tar.append(&Entry { kind: EntryKind::Dir, mode: 0o755, ..file(dir, 0) })?;
-    }
-    Ok(())
 }
 
 /// What follows the layers.
@@ -228,19 +168,9 @@ pub(super) fn append_documents<W: Write>(
     form: &Form,
 ) -> Result<(), BuildError> {
     for (path, bytes) in documents(bundle, names, form)? {
-        tar.append_with(&file(&path, bytes.len() as u64), &mut bytes.as_slice()).map_err(failed)?;
+        tar.append_with(&member::file(&path, bytes.len() as u64), &mut bytes.as_slice()).map_err(failed)?;
     }
     Ok(())
-}
-
-/// A layer in an archive.
-pub(super) fn blob(digest: &Digest, size_bytes: u64) -> Entry {
-    file(&blob_path(digest), size_bytes)
-}
-
-/// A file of the archive.
-pub(super) fn file(path: &str, size: u64) -> Entry {
-    Entry { path: path.as_bytes().to_vec(), kind: EntryKind::File, mode: 0o644, size, ..Entry::default() }
 }
 
 /// One layer's bytes: a blob of the store, a form of this session, or the uncompressed form made from its snapshot.
@@ -282,7 +212,7 @@ fn directory(
     };
     std::fs::create_dir_all(dest.join("blobs/sha256")).map_err(failed)?;
     for (diff_id, descriptor) in bundle.images.iter().flat_map(|i| &i.layers) {
-        let path = dest.join(blob_path(&descriptor.digest));
+        let path = directory_blob(dest, &descriptor.digest);
         if std::fs::metadata(&path).is_ok_and(|m| m.len() == descriptor.size) {
             continue;
         }

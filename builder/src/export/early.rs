@@ -22,6 +22,7 @@ use super::archive;
 use crate::assemble::{self, Bundle};
 use crate::forms::{self, Place, Purpose};
 use crate::image_source::fetch_layer;
+use crate::layout::member;
 use crate::rootfs::Rootfs;
 use crate::session::Inner;
 use crate::solver::Build;
@@ -201,7 +202,7 @@ fn folder(dest: &Path) -> &Path {
 /// The header of a layer, if it is one block long.
 fn header(digest: &Digest, size_bytes: u64) -> io::Result<Vec<u8>> {
     let mut tar = Writer::new(Vec::new());
-    tar.append(&archive::blob(digest, size_bytes))?;
+    tar.append(&member::blob(digest, size_bytes))?;
     let header = std::mem::take(tar.get_mut());
     if header.len() as u64 == BLOCK { Ok(header) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
@@ -214,10 +215,10 @@ fn write_below(
 ) -> io::Result<Below> {
     let mut out = BufWriter::with_capacity(BUFFER, file);
     let mut tar = Writer::new(&mut out);
-    archive::append_folders(&mut tar)?;
+    member::append_folders(&mut tar)?;
     let mut layers = Vec::new();
     for (descriptor, place) in sources {
-        tar.append(&archive::blob(&descriptor.digest, descriptor.size))?;
+        tar.append(&member::blob(&descriptor.digest, descriptor.size))?;
         tar.write_data(&mut Leashed { from: place.read(runtime.clone())?, ended })?;
         layers.push(descriptor);
     }

@@ -12,6 +12,7 @@ use cooper_oci::{Digest, Reference};
 use super::archive::{self, Form, Sent};
 use crate::assemble::Bundle;
 use crate::error::{BuildError, Kind};
+use crate::layout::member;
 use crate::session::Inner;
 
 /// Name in the archive of a layer whose digest nobody knows yet.
@@ -53,7 +54,7 @@ impl Feeding {
 
     /// Sends the uncompressed tar of a layer, which must have so many bytes.
     pub fn begin(&mut self, tar: &mut dyn Read, size_bytes: u64) -> io::Result<()> {
-        self.tar.append(&archive::file(FIRST_LAYER, size_bytes))?;
+        self.tar.append(&member::file(FIRST_LAYER, size_bytes))?;
         self.tar.write_data(tar)?;
         if tar.read(&mut [0])? == 0 { Ok(()) } else { Err(io::Error::other("the layer has grown")) }
     }

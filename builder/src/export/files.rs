@@ -48,7 +48,7 @@ pub async fn export(
                 let mut out = BufWriter::with_capacity(1 << 20, std::io::stdout().lock());
                 archive(store, &parts, split, &mut out)
             }
-            (_, Some(dest)) => super::archive::replace_file(&dest, |out| archive(store, &parts, split, out)),
+            (_, Some(dest)) => crate::replace::replace_file(&dest, |out| archive(store, &parts, split, out)),
         }
     })
     .await

@@ -8,7 +8,6 @@ mod feeding;
 mod files;
 mod push;
 
-pub(crate) use archive::replace_file;
 pub(crate) use early::{Beginning, EarlyArchive};
 pub(crate) use engine::Begun;
 

@@ -1,4 +1,6 @@
-//! Commands that move images between registries and OCI layouts, and that follow what belongs to them: copy, referrers.
+//! Commands that move images between registries, OCI layouts and archives, and that follow what belongs to them: copy, referrers.
+
+use std::io::IsTerminal as _;
 
 use clap::Args;
 use cooper_oci::{Descriptor, Platform};
@@ -13,10 +15,10 @@ use crate::ui;
 /// Flags of `copy`. The store is not used; digests stay. Within one registry blobs are mounted, not sent.
 #[derive(Debug, Args)]
 pub struct CopyArgs {
-    /// Image to copy: NAME in a registry, or oci-layout://DIR[:TAG]
+    /// Image to copy: NAME in a registry, oci-layout://DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     #[arg(value_parser = outside)]
     source: ImageName,
-    /// Its new name, or oci-layout://DIR[:TAG]
+    /// Where to, in the same words. An archive is replaced as a whole; for Docker it holds one platform, by default this machine's
     #[arg(value_parser = outside)]
     destination: ImageName,
     /// Only the image for this platform [default: everything]
@@ -77,6 +79,11 @@ impl Names for ReferrersArgs {
 /// Runs `cooper copy`.
 pub async fn copy(args: &CopyArgs, images: Images) -> Result<(), Failure> {
     let (from, to) = (&args.source, &args.destination);
+    if to.is_stream() && std::io::stdout().is_terminal() {
+        return Err(Failure::usage(
+            "an archive is nothing for a terminal: give a file instead of -, or a pipe",
+        ));
+    }
     let options =
         CopyOptions { platform: args.platform.clone(), referrers: args.referrers, ..CopyOptions::default() };
     let copied = watched(args.quiet, async |events| {
@@ -98,12 +105,21 @@ pub async fn copy(args: &CopyArgs, images: Images) -> Result<(), Failure> {
             },
             "sentBytes": copied.sent_bytes,
         });
-        return ui::json(&value);
+        return tell(to, &format!("{value:#}"));
     }
     if !args.quiet {
         ui::note(&summary(&copied));
     }
-    ui::print(&format!("{}\n", copied.descriptor.digest))
+    tell(to, copied.descriptor.digest.as_str())
+}
+
+/// Prints the result: to standard error if the image itself went to standard output.
+fn tell(to: &ImageName, result: &str) -> Result<(), Failure> {
+    if to.is_stream() {
+        ui::note(result);
+        return Ok(());
+    }
+    ui::print(&format!("{result}\n"))
 }
 
 fn summary(copied: &Copied) -> String {

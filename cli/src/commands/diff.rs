@@ -18,7 +18,7 @@ use crate::ui;
 /// Flags of `diff`. Files of the same content that differ in their times only are counted, not listed.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The first image: NAME (in a registry), store://NAME or oci-layout://DIR[:TAG]
+    /// The first image: NAME (in a registry), store://NAME, oci-layout://DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     before: ImageName,
     /// The second image
     after: ImageName,

@@ -16,7 +16,7 @@ use crate::ui;
 /// An image, and which of its platforms.
 #[derive(Debug, Args)]
 pub struct Which {
-    /// NAME (in a registry), store://NAME or oci-layout://DIR[:TAG]
+    /// NAME (in a registry), store://NAME, oci-layout://DIR[:TAG], oci-archive:FILE[:TAG] or docker-archive:FILE[:NAME]
     image: ImageName,
     /// Platform, such as linux/arm64
     #[arg(long, value_parser = platform)]

@@ -5,7 +5,7 @@
 //! member follows, a global header that names a member or its size, a lone zero block. Memory is bounded by
 //! [`Budget::max_metadata`]. Names are handed on as they are.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 
 use super::header::{self, Dialect, Header};
 use super::pax::Records;
@@ -341,6 +341,18 @@ impl<R: Read> Reader<R> {
             self.state = State::Failed;
             error.into()
         })
+    }
+}
+
+impl<R: Read + Seek> Reader<R> {
+    /// As [`next`](Self::next), without reading what is left of the last member's data. That a file ends within the data
+    /// goes unnoticed.
+    pub fn next_by_seeking(&mut self) -> Result<Option<Entry>, TarError> {
+        if self.state == State::Reading {
+            self.source.seek_over(self.left + self.padding)?;
+            (self.left, self.padding) = (0, 0);
+        }
+        self.next()
     }
 }
 

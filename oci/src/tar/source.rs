@@ -1,6 +1,6 @@
 //! The stream that an archive is read from: counts bytes, keeps the budget, tells torn from ended.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek};
 
 use super::header::{Field, Header};
 use super::{BLOCK, Budget, TarError};
@@ -122,6 +122,18 @@ impl<R: Read> Source<R> {
 
     pub(super) fn metadata_limit(&self) -> TarError {
         TarError::Limit { what: "bytes of metadata", limit: self.budget.max_metadata }
+    }
+}
+
+impl<R: Read + Seek> Source<R> {
+    /// Passes over bytes that are not looked at, whether they are there or not.
+    pub(super) fn seek_over(&mut self, count: u64) -> Result<(), TarError> {
+        self.position = self.position.saturating_add(count);
+        if self.position > self.budget.max_bytes {
+            return Err(self.bytes_limit());
+        }
+        let step = i64::try_from(count).map_err(|_| self.bytes_limit())?;
+        self.inner.seek_relative(step).map_err(TarError::Io)
     }
 }
 
