@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cooper_oci::{Descriptor, Digest, Reference};
-use cooper_registry_client::{ErrorKind, FileSource, PushOptions};
+use cooper_registry_client::{ErrorKind, FileSource, PushOptions, Pushed};
 
 use crate::assemble::{AssembledImage, Bundle};
 use crate::distribution::judged;
@@ -25,7 +25,8 @@ pub async fn fetch_all(
 }
 
 /// Sends a bundle under each of its names: layers and config in parallel, then manifests, the index, the tag. A
-/// name without a tag gets the manifest by its digest.
+/// name without a tag gets the manifest by its digest. What the registry has is not sent, but all of it is asked for: a
+/// registry that lost something gets it again.
 pub async fn push_bundle(
     session: &Arc<Inner>,
     bundle: &Bundle,
@@ -33,20 +34,32 @@ pub async fn push_bundle(
     _events: &EventSender,
 ) -> Result<(), BuildError> {
     for name in names {
-        for image in &bundle.images {
-            push_image(session, image, name, bundle.index_bytes.is_some()).await?;
-        }
-        if let Some(index) = &bundle.index_bytes {
+        let below_index = bundle.index_bytes.is_some();
+        let images = bundle.images.iter().map(|image| push_image(session, image, name, below_index));
+        let images = futures_util::future::try_join_all(images);
+        let Some(index) = &bundle.index_bytes else {
+            images.await?;
+            continue;
+        };
+        let client = session.push_client(name);
+        let to = place(name, &bundle.descriptor.digest);
+        let there = client.has_manifest(&to, &bundle.descriptor.digest);
+        let (images, there) = tokio::try_join!(images, async { Ok(there.await) })?;
+        if !there || images.contains(&Sent::New) {
             let media_type = &bundle.descriptor.media_type;
-            let to = place(name, &bundle.descriptor.digest);
-            session
-                .push_client(name)
-                .push_manifest(&to, media_type, index.clone())
-                .await
-                .map_err(|e| refused(name, e))?;
+            client.push_manifest(&to, media_type, index.clone()).await.map_err(|e| refused(name, e))?;
         }
     }
     Ok(())
+}
+
+/// What came of sending something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    /// The repository had it.
+    Known,
+    /// It has it now.
+    New,
 }
 
 fn refused(name: &Reference, e: cooper_registry_client::Error) -> BuildError {
@@ -68,31 +81,36 @@ async fn push_image(
     image: &AssembledImage,
     name: &Reference,
     below_index: bool,
-) -> Result<(), BuildError> {
+) -> Result<Sent, BuildError> {
     let client = session.push_client(name);
     let config_bytes = bytes::Bytes::from(image.config_bytes.clone());
-    let config = async || {
+    let push_config = async || {
         let options = PushOptions::default();
         client
             .push_blob(name, &image.manifest.config, &config_bytes, &options)
             .await
             .map_err(|e| refused(name, e))
     };
-    tokio::try_join!(push_blobs(session, image, name), config())?;
     let untagged = Reference { tag: None, ..name.clone() };
     let to = place(if below_index { &untagged } else { name }, &image.descriptor.digest);
+    let there = async { Ok(client.has_manifest(&to, &image.descriptor.digest).await) };
+    // First what a registry needs longest for.
+    let (there, layers, config) = tokio::try_join!(there, push_blobs(session, image, name), push_config())?;
+    if there && layers == Sent::Known && config == Pushed::Existed {
+        return Ok(Sent::Known);
+    }
     let store = || client.push_manifest(&to, &image.descriptor.media_type, image.manifest_bytes.clone());
     let stored = match store().await {
         // What was there a moment ago was cleaned up meanwhile: once more, all of it.
         Err(e) if lacks_blobs(&e) => {
             Box::pin(push_blobs(session, image, name)).await?;
-            Box::pin(config()).await?;
+            Box::pin(push_config()).await?;
             Box::pin(store()).await
         }
         stored => stored,
     };
     stored.map_err(|e| refused(name, e))?;
-    Ok(())
+    Ok(Sent::New)
 }
 
 fn lacks_blobs(error: &cooper_registry_client::Error) -> bool {
@@ -104,12 +122,12 @@ async fn push_blobs(
     session: &Arc<Inner>,
     image: &AssembledImage,
     name: &Reference,
-) -> Result<(), BuildError> {
+) -> Result<Sent, BuildError> {
     let mut seen = std::collections::BTreeSet::new();
     let layers = image.layers.iter().filter(|(_, d)| seen.insert(d.digest.clone()));
     let pushes = layers.map(|(diff_id, descriptor)| push_layer(session, image, diff_id, descriptor, name));
-    futures_util::future::try_join_all(pushes).await?;
-    Ok(())
+    let pushed = futures_util::future::try_join_all(pushes).await?;
+    Ok(if pushed.contains(&Sent::New) { Sent::New } else { Sent::Known })
 }
 
 async fn push_layer(
@@ -118,16 +136,16 @@ async fn push_layer(
     diff_id: &Digest,
     descriptor: &Descriptor,
     name: &Reference,
-) -> Result<(), BuildError> {
+) -> Result<Sent, BuildError> {
     let failed = |e: cooper_registry_client::Error| {
         remote(format!("failed to push layer {} to {name}", descriptor.digest), e)
     };
     if forms::uploaded(session, &descriptor.digest, name).await? {
-        return Ok(());
+        return Ok(Sent::New);
     }
     let client = session.push_client(name);
     match client.blob_exists(name, &descriptor.digest).await {
-        Ok(true) => return Ok(()),
+        Ok(true) => return Ok(Sent::Known),
         Ok(false) => {}
         // Some registries cannot answer this; the upload will tell what is really wrong.
         Err(e) if matches!(e.kind(), ErrorKind::Denied | ErrorKind::Protocol) => {}
@@ -140,14 +158,14 @@ async fn push_layer(
             && from.repository != name.repository
             && client.mount_blob(name, &descriptor.digest, &from.repository).await.map_err(failed)?
         {
-            return Ok(());
+            return Ok(Sent::New);
         }
         fetch_layer(session, origin).await?;
     }
     if bring_form(session, image, diff_id, descriptor, Some(name)).await?
         && forms::uploaded(session, &descriptor.digest, name).await?
     {
-        return Ok(());
+        return Ok(Sent::New);
     }
     let options = PushOptions { missing: true, ..PushOptions::default() };
     match forms::place(session, &descriptor.digest)? {
@@ -158,7 +176,7 @@ async fn push_layer(
         None => return Err(BuildError::new(Kind::Internal, format!("{} is lost", descriptor.digest))),
     }
     .map_err(failed)?;
-    Ok(())
+    Ok(Sent::New)
 }
 
 /// Makes sure that the bytes of a layer made here, or made anew from a base layer, are at hand. True if they had to be

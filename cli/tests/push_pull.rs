@@ -5,9 +5,10 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use cooper_testkit::{
-    Bundle, Context, Dockerd, Output, PASSWORD, Podman, Registry, USER, can_build, testdata,
+    Bundle, Context, Dockerd, Output, PASSWORD, Podman, Registry, USER, can_build, testdata, wait_for,
 };
 use serde_json::Value;
 
@@ -372,4 +373,37 @@ fn without_an_engine_load_says_so() {
     if cooper_testkit::is_root() {
         assert!(output.expect_code(78).stderr.contains("--load needs a container engine"));
     }
+}
+
+#[test]
+fn what_a_registry_has_is_not_sent_again_and_what_it_lost_is() {
+    if !can_build() {
+        return;
+    }
+    let Some(registry) = Registry::start() else { return };
+    let context = Context::new("again");
+    context.write("project/a", "a file");
+    let name = registry.image("app:1");
+    let platforms = "--platform=linux/amd64,linux/arm64";
+    let push = || context.build_text("FROM scratch\nCOPY a /\n", &["-t", &name, platforms, "--push"]);
+    // The registry notes a request when it has answered it.
+    let stored = |count| {
+        let counted = || registry.requests("PUT", "app/manifests/") == count;
+        assert!(wait_for(Duration::from_mins(1), counted), "{count}: {}", registry.log());
+    };
+    push();
+    stored(3);
+    push();
+    stored(3);
+    let image = context.run(["manifest", "--platform=linux/arm64", &name]).expect_success().stdout;
+    let image: Value = serde_json::from_str(&image).unwrap();
+    let layer = image["layers"][0]["digest"].as_str().unwrap();
+    registry.lose(layer);
+    push();
+    Context::new("again-pull").run(["pull", &name]).expect_success();
+    // Another name for the same: only that is new.
+    let other = registry.image("app:2");
+    context.build_text("FROM scratch\nCOPY a /\n", &["-t", &other, platforms, "--push"]);
+    assert!(wait_for(Duration::from_mins(1), || registry.requests("PUT", "app/manifests/2") == 1));
+    assert_eq!(registry.requests("PUT", "app/manifests/1"), 2);
 }

@@ -80,6 +80,24 @@ impl Client {
         }
     }
 
+    /// Whether the registry itself has this manifest under the reference's tag, or under its digest if it has no tag.
+    /// One question; a registry that cannot answer it has it not.
+    pub async fn has_manifest(&self, reference: &Reference, digest: &Digest) -> bool {
+        let tag = reference.tag.clone();
+        let target = target_of(reference, tag.unwrap_or_else(|| digest.to_string()));
+        let work = async {
+            let endpoint = self.upstream(reference).await?;
+            let url = endpoint.url(&format!("manifests/{}", target.object));
+            let scopes = Scopes::pull(&endpoint.repository);
+            let mut call = Call::new(&endpoint, &target, scopes, Method::HEAD, url);
+            (call.headers, call.once) = (accept(), true);
+            self.inner.call(&call).await
+        };
+        let Ok(reply) = self.unless_cancelled(&target, work).await else { return false };
+        let told = reply.response.headers().get(DIGEST_HEADER).and_then(|told| told.to_str().ok());
+        reply.response.status() == StatusCode::OK && told == Some(digest.as_str())
+    }
+
     /// A manifest's descriptor at one place; what is not there is an error.
     pub(crate) async fn head_at(
         &self,

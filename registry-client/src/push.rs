@@ -18,7 +18,7 @@ use crate::notice::Notice;
 use crate::retry::Attempts;
 use crate::session::Session;
 use crate::source::BlobSource;
-use crate::upload::{Standing, Step, Upload, begin};
+use crate::upload::{Chunks, Standing, Step, Upload, begin};
 
 /// How to push a blob.
 #[derive(Debug, Clone, Default)]
@@ -58,8 +58,10 @@ enum Mount {
 const JOURNAL_FROM: u64 = 32 << 20;
 /// Hosts, with all below them, that are known to take a blob only as a whole.
 const WITHOUT_CHUNKS: &[&str] = &["ghcr.io", "gcr.io", "pkg.dev"];
-/// Size of the chunks that replace a body that does not get through.
-const FALLBACK_CHUNK_BYTES: u64 = 16 << 20;
+/// Size of the chunks that replace a body that does not get through, and the least that the journal asks for.
+const CHUNK_BYTES: u64 = 16 << 20;
+/// The largest chunks that nobody asked for.
+const MOST_CHUNK_BYTES: u64 = 64 << 20;
 
 impl Client {
     /// Makes a repository hold a blob, by the cheapest way that works. Pushes of one blob to one
@@ -160,7 +162,7 @@ impl Push<'_> {
         if let Some(note) = note
             && let Some(left) = note.left(self.endpoint)
         {
-            if self.go_on(descriptor, source, options, note, left).await? {
+            if Box::pin(self.go_on(descriptor, source, options, note, left)).await? {
                 return Ok(Pushed::Uploaded);
             }
             note.clear();
@@ -178,7 +180,7 @@ impl Push<'_> {
         }
         let slot = self.client.inner.slot(self.endpoint);
         let _permit = slot.acquire().await.map_err(|_| Error::stalled(self.target, "no transfer slot"))?;
-        self.upload(descriptor, source, options, session.map(|s| (s, 0)), note).await?;
+        Box::pin(self.upload(descriptor, source, options, session.map(|s| (s, 0)), note)).await?;
         Ok(Pushed::Uploaded)
     }
 
@@ -278,10 +280,12 @@ impl Push<'_> {
     ) -> Result<()> {
         let upload = self.begun(descriptor);
         let mut attempts: Attempts<'_> = self.client.inner.attempts(self.endpoint);
-        let mut chunk_bytes = options.chunk_bytes.filter(|n| *n > 0);
+        let even = |bytes| Chunks { bytes, most_bytes: bytes };
+        let asked = options.chunk_bytes.filter(|n| *n > 0).map(even);
+        let mut chunks = asked;
         if note.is_some() && self.takes_chunks() {
-            let fitting = (descriptor.size / 24).clamp(FALLBACK_CHUNK_BYTES, FALLBACK_CHUNK_BYTES * 4);
-            chunk_bytes = chunk_bytes.or(Some(fitting));
+            let bytes = (descriptor.size / 24).clamp(CHUNK_BYTES, MOST_CHUNK_BYTES);
+            chunks = asked.or(Some(Chunks { bytes, most_bytes: MOST_CHUNK_BYTES }));
         }
         let moved = |session: &Session| {
             self.remember(Some(session));
@@ -299,9 +303,9 @@ impl Push<'_> {
             // Where a chunk may not be smaller than the blob, it is no chunk.
             let divisible =
                 offset > 0 || current.least_chunk_bytes.is_none_or(|least| least < descriptor.size);
-            let step = match chunk_bytes {
-                Some(bytes) if !chunks_refused && divisible && descriptor.size > 0 => {
-                    upload.chunked(current, source, (offset, bytes), &mut attempts, &moved).await?
+            let step = match chunks {
+                Some(chunks) if !chunks_refused && divisible && descriptor.size > 0 => {
+                    upload.chunked(current, source, (offset, chunks), &mut attempts, &moved).await?
                 }
                 _ => upload.whole(current, source).await?,
             };
@@ -330,10 +334,10 @@ impl Push<'_> {
                 breaks += 1;
                 // The registry lost what it had: chunks have no advantage here.
                 self.takes_no_chunks();
-                chunk_bytes = options.chunk_bytes.filter(|n| *n > 0);
+                chunks = asked;
             }
-            if breaks == 2 && descriptor.size > FALLBACK_CHUNK_BYTES {
-                chunk_bytes = chunk_bytes.or(Some(FALLBACK_CHUNK_BYTES));
+            if breaks == 2 && descriptor.size > CHUNK_BYTES {
+                chunks = chunks.or(Some(even(CHUNK_BYTES)));
             }
             // A session is used for one try: some registries make its address good only once.
             self.abandon().await;

@@ -3,17 +3,17 @@
 //! Owns the [`BlobSource`] trait and its adapters. A source can be opened again at any offset, because
 //! an upload may have to be repeated in part; it must give the same bytes each time.
 
-use std::fs::File;
 use std::future::Future;
-use std::io::{self, Read, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::Path;
 use std::pin::Pin;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::Stream;
 use tokio::sync::mpsc;
 
 use crate::blocking::blocking;
+use crate::buffers::Buffers;
 
 /// A blob's bytes from some offset to the end.
 pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
@@ -22,11 +22,20 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 pub trait BlobSource: Send + Sync {
     /// The bytes from `offset` on.
     fn open(&self, offset: u64) -> impl Future<Output = io::Result<ByteStream>> + Send;
+
+    /// The file that holds these bytes and no others, if there is one: the kernel may send it without a copy.
+    fn file(&self) -> Option<&Path> {
+        None
+    }
 }
 
 impl<S: BlobSource> BlobSource for &S {
     fn open(&self, offset: u64) -> impl Future<Output = io::Result<ByteStream>> + Send {
         (**self).open(offset)
+    }
+
+    fn file(&self) -> Option<&Path> {
+        (**self).file()
     }
 }
 
@@ -35,21 +44,6 @@ impl BlobSource for Bytes {
         let start = usize::try_from(offset).unwrap_or(usize::MAX).min(self.len());
         let rest = self.slice(start..);
         Ok(Box::pin(futures_util::stream::iter([Ok(rest)])))
-    }
-}
-
-/// A file that is opened by its path each time.
-#[derive(Debug, Clone)]
-pub struct FileSource(pub PathBuf);
-
-impl BlobSource for FileSource {
-    async fn open(&self, offset: u64) -> io::Result<ByteStream> {
-        let path = self.0.clone();
-        read_in_background(move || {
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(offset))?;
-            Ok(file)
-        })
     }
 }
 
@@ -68,7 +62,6 @@ where
     }
 }
 
-const READ_BYTES: usize = 256 * 1024;
 /// Parts read ahead of the network.
 const AHEAD: usize = 4;
 
@@ -83,8 +76,9 @@ fn read_in_background<R: Read>(
             Ok(reader) => reader,
             Err(e) => return drop(sender.blocking_send(Err(e))),
         };
+        let buffers = Buffers::default();
         loop {
-            let part = read_part(&mut reader);
+            let part = buffers.fill(|buffer| read_part(&mut reader, buffer));
             let last = !matches!(&part, Ok(bytes) if !bytes.is_empty());
             if last && part.is_ok() {
                 return;
@@ -99,16 +93,11 @@ fn read_in_background<R: Read>(
     })))
 }
 
-fn read_part(reader: &mut impl Read) -> io::Result<Bytes> {
-    let mut buffer = BytesMut::zeroed(READ_BYTES);
+fn read_part(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
-        match reader.read(&mut buffer) {
-            Ok(n) => {
-                buffer.truncate(n);
-                return Ok(buffer.freeze());
-            }
+        match reader.read(buffer) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+            done => return done,
         }
     }
 }
@@ -120,6 +109,7 @@ mod tests {
     use futures_util::StreamExt as _;
 
     use super::*;
+    use crate::file_source::FileSource;
 
     async fn all(source: &impl BlobSource, offset: u64) -> io::Result<Vec<u8>> {
         let mut stream = source.open(offset).await?;

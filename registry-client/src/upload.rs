@@ -4,18 +4,23 @@
 //! by `PATCH`. After a break the registry is asked how much it has, and the source is opened again
 //! there. A 401 is answered within [`Upload::send`], as its body cannot be kept for a second try.
 
+use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use cooper_oci::{Descriptor, Digest};
 use futures_util::StreamExt as _;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Body, Method, StatusCode};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::{Authorization, Learned, Scopes};
+use crate::blocking::blocking;
 use crate::call::{Call, Challenges};
 use crate::client::Client;
 use crate::endpoint::Endpoint;
@@ -24,7 +29,7 @@ use crate::progress::Direction;
 use crate::retry::{Attempts, Failure};
 use crate::session::{Session, accepted, range_end};
 use crate::source::{BlobSource, ByteStream};
-use crate::transport::{Lane, Outgoing, Reply, Sent};
+use crate::transport::{Lane, Outgoing, Reply, SendError, Sent};
 
 /// How one try of an upload ended.
 pub(crate) enum Step {
@@ -36,6 +41,20 @@ pub(crate) enum Step {
     /// The same, in a new session; it was paused for already.
     Lost(Failure, Error),
 }
+
+/// How much goes into each request of a chunked upload.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chunks {
+    /// Bytes of the first.
+    pub(crate) bytes: u64,
+    /// Bytes that they may grow to while each takes but a moment: registries sync what they have at the end of each.
+    pub(crate) most_bytes: u64,
+}
+
+/// The smallest body that is worth a connection of its own.
+const DIRECT_FROM: u64 = 1 << 20;
+/// A chunk that took no longer may be followed by a larger one: little is lost with it.
+const QUICK: Duration = Duration::from_millis(500);
 
 /// What all requests of an upload share.
 pub(crate) struct Upload<'a> {
@@ -92,19 +111,21 @@ impl Upload<'_> {
         }
     }
 
-    /// Sends chunk by chunk from an offset on, in chunks of so many bytes, and goes on where the registry says after a break.
+    /// Sends chunk by chunk from an offset on, and goes on where the registry says after a break.
     pub(crate) async fn chunked<S: BlobSource + ?Sized>(
         &self,
         mut session: Session,
         source: &S,
-        (mut offset, chunk_bytes): (u64, u64),
+        (mut offset, chunks): (u64, Chunks),
         attempts: &mut Attempts<'_>,
         moved: &(dyn Fn(&Session) + Sync),
     ) -> Result<Step> {
         let size = self.descriptor.size;
         // An absurd minimum means one chunk.
-        let chunk_bytes = chunk_bytes.max(session.least_chunk_bytes.unwrap_or(0));
+        let least = chunks.bytes.max(session.least_chunk_bytes.unwrap_or(0));
+        let (mut chunk_bytes, mut most) = (least, chunks.most_bytes);
         while offset < size {
+            let begun = Instant::now();
             let end = offset.saturating_add(chunk_bytes).min(size);
             let mut headers = HeaderMap::new();
             let range = HeaderValue::try_from(format!("{offset}-{}", end - 1));
@@ -119,7 +140,15 @@ impl Upload<'_> {
                         offset = accepted(&reply, offset, end);
                         self.reach(offset, attempts);
                         self.client.observe(Direction::Push, &self.descriptor.digest, offset, size);
+                        if begun.elapsed() < QUICK {
+                            chunk_bytes = chunk_bytes.saturating_mul(4).min(most).max(least);
+                        }
                         continue;
+                    }
+                    // Something on the way takes no larger ones.
+                    413 if chunk_bytes > least => {
+                        (chunk_bytes, most) = (least, least);
+                        (Failure::default(), self.client.inner.refuse(self.target, reply).await)
                     }
                     404 | 405 | 501 | 400 | 411 | 413 if offset == 0 => return Ok(Step::ChunksRefused),
                     404 | 416 => (Failure::default(), self.client.inner.refuse(self.target, reply).await),
@@ -217,10 +246,11 @@ impl Upload<'_> {
                 url: call.url.clone(),
                 headers: call.all_headers(),
                 authorization: authorization.as_ref().map(|a| a.bound.clone()),
-                body: Some(self.body(source, part.clone(), &sent).await?),
+                body: None,
                 lane: call.lane,
             };
-            let reply = match inner.transport.send(self.target, outgoing, Some(&sent)).await {
+            // Boxed, as it is the largest part of every push.
+            let reply = match Box::pin(self.transmit(outgoing, source, part.clone(), &sent)).await? {
                 Ok(reply) => reply,
                 Err(error) => {
                     if let Some(trouble) = sent.trouble() {
@@ -252,6 +282,26 @@ impl Upload<'_> {
         }
     }
 
+    /// Sends a request with a part of the source as its body.
+    async fn transmit<S: BlobSource + ?Sized>(
+        &self,
+        mut outgoing: Outgoing,
+        source: &S,
+        part: std::ops::Range<u64>,
+        sent: &Arc<Sent>,
+    ) -> Result<Result<Reply, SendError>> {
+        let transport = &self.client.inner.transport;
+        let large = part.end - part.start >= DIRECT_FROM;
+        if let Some(path) = source.file().filter(|_| large)
+            && let Some(address) = transport.direct_way(&outgoing.home, &outgoing.url)
+        {
+            let file = (self.file(path).await?, part);
+            return Ok(transport.send_file(self.target, outgoing, address, file, sent, self.moved()).await);
+        }
+        outgoing.body = Some(self.body(source, part, sent).await?);
+        Ok(transport.send(self.target, outgoing, Some(sent)).await)
+    }
+
     async fn body<S: BlobSource + ?Sized>(
         &self,
         source: &S,
@@ -271,6 +321,19 @@ impl Upload<'_> {
             client: self.client.clone(),
         };
         Ok(sent.body(Box::pin(futures_util::stream::try_unfold(feed, Feed::next))))
+    }
+
+    async fn file(&self, path: &Path) -> Result<Arc<File>> {
+        let path = path.to_owned();
+        let file = blocking(move || File::open(path)).await.map_err(io::Error::other).flatten();
+        file.map(Arc::new).map_err(|e| Error::local(self.target, "cannot read the blob to push", e))
+    }
+
+    /// Tells how far the upload is.
+    fn moved(&self) -> impl Fn(u64) + Send + 'static {
+        let (client, digest, total) =
+            (self.client.clone(), self.descriptor.digest.clone(), self.descriptor.size);
+        move |at| client.observe(Direction::Push, &digest, at, total)
     }
 
     /// What an answer that no upload hopes for means.

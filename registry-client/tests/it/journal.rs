@@ -183,3 +183,21 @@ async fn a_registry_without_chunks_is_asked_for_them_once() {
     assert_eq!(fake.requests("PATCH", "").len(), 1);
     assert_eq!(fake.requests("PUT", "").len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_that_grew_too_large_for_something_on_the_way_shrink_again() {
+    const MOST: usize = 20 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let blob = noise(60 << 20);
+    std::fs::write(dir.path().join("blob"), &blob).unwrap();
+    let fake = Fake::start_early(|r, _| {
+        let length: usize = r.header("content-length").map_or(0, |length| length.parse().unwrap());
+        (length > MOST).then(|| Reply::new(413).body("too large"))
+    })
+    .await;
+    let client = builder().journal(dir.path().join("journal")).build();
+    let (name, source) = (reference(fake.address, "x:1"), FileSource(dir.path().join("blob")));
+    client.push_blob(&name, &layer(&blob), &source, &PushOptions::default()).await.unwrap();
+    assert!(fake.content().blobs[layer(&blob).digest.as_str()] == blob);
+    assert_eq!(fake.content().received, blob.len() as u64, "nothing that was taken is sent again");
+}

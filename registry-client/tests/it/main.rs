@@ -10,6 +10,7 @@ mod common;
 mod copy;
 mod credentials;
 mod debian;
+mod direct;
 mod early;
 mod hosts;
 mod http2;
