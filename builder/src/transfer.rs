@@ -95,15 +95,16 @@ async fn push_image(
     let to = place(if below_index { &untagged } else { name }, &image.descriptor.digest);
     let there = async { Ok(client.has_manifest(&to, &image.descriptor.digest).await) };
     // First what a registry needs longest for.
-    let (there, layers, config) = tokio::try_join!(there, push_blobs(session, image, name), push_config())?;
+    let (there, layers, config) =
+        tokio::try_join!(there, push_blobs(session, image, name, true), push_config())?;
     if there && layers == Sent::Known && config == Pushed::Existed {
         return Ok(Sent::Known);
     }
     let store = || client.push_manifest(&to, &image.descriptor.media_type, image.manifest_bytes.clone());
     let stored = match store().await {
-        // What was there a moment ago was cleaned up meanwhile: once more, all of it.
+        // What was there a moment ago was cleaned up meanwhile, or what was mounted did not come: once more, all of it.
         Err(e) if lacks_blobs(&e) => {
-            Box::pin(push_blobs(session, image, name)).await?;
+            Box::pin(push_blobs(session, image, name, false)).await?;
             Box::pin(push_config()).await?;
             Box::pin(store()).await
         }
@@ -122,10 +123,12 @@ async fn push_blobs(
     session: &Arc<Inner>,
     image: &AssembledImage,
     name: &Reference,
+    mounts: bool,
 ) -> Result<Sent, BuildError> {
     let mut seen = std::collections::BTreeSet::new();
     let layers = image.layers.iter().filter(|(_, d)| seen.insert(d.digest.clone()));
-    let pushes = layers.map(|(diff_id, descriptor)| push_layer(session, image, diff_id, descriptor, name));
+    let pushes =
+        layers.map(|(diff_id, descriptor)| push_layer(session, image, diff_id, descriptor, name, mounts));
     let pushed = futures_util::future::try_join_all(pushes).await?;
     Ok(if pushed.contains(&Sent::New) { Sent::New } else { Sent::Known })
 }
@@ -136,6 +139,7 @@ async fn push_layer(
     diff_id: &Digest,
     descriptor: &Descriptor,
     name: &Reference,
+    mounts: bool,
 ) -> Result<Sent, BuildError> {
     let failed = |e: cooper_registry_client::Error| {
         remote(format!("failed to push layer {} to {name}", descriptor.digest), e)
@@ -154,6 +158,7 @@ async fn push_layer(
     let origin = image.origins.get(diff_id);
     if let Some(origin) = origin.as_ref().filter(|o| o.descriptor.digest == descriptor.digest) {
         if let cooper_frontend::graph::ImageSource::Registry(from) = &origin.source
+            && mounts
             && from.registry == name.registry
             && from.repository != name.repository
             && client.mount_blob(name, &descriptor.digest, &from.repository).await.map_err(failed)?

@@ -160,7 +160,7 @@ impl Copy<'_> {
             let tree = self.read(manifest, MAX_DEPTH).await?;
             tree.digests(&mut digests);
             if !there {
-                self.blobs(&tree).await?;
+                self.blobs(&tree, &self.push).await?;
                 self.below(&tree).await?;
             }
             if let Err(error) = self.store(&tree.manifest, tag.as_deref()).await {
@@ -168,8 +168,8 @@ impl Copy<'_> {
                 if !lost("MANIFEST_BLOB_UNKNOWN") && !lost("BLOB_UNKNOWN") {
                     return Err(error);
                 }
-                // What was there a moment ago was cleaned up meanwhile: once more, all of it.
-                self.blobs(&tree).await?;
+                // What was there a moment ago was cleaned up meanwhile, or what was mounted did not come: once more, all of it.
+                self.blobs(&tree, &PushOptions::default()).await?;
                 self.below(&tree).await?;
                 self.store(&tree.manifest, tag.as_deref()).await?;
             }
@@ -221,21 +221,21 @@ impl Copy<'_> {
         }
     }
 
-    async fn blobs(&self, tree: &Tree) -> Result<()> {
+    async fn blobs(&self, tree: &Tree, options: &PushOptions) -> Result<()> {
         let mut all = Vec::new();
         tree.blobs(&mut all);
         let mut seen = BTreeSet::new();
         all.retain(|d| seen.insert(d.digest.clone()));
         // As many as may be transferred, and a few that only ask.
         let most = self.client.inner.limits.transfers.max(1) * 2;
-        let pushes = all.into_iter().map(|blob| self.blob(blob));
+        let pushes = all.into_iter().map(|blob| self.blob(blob, options));
         futures_util::stream::iter(pushes).buffer_unordered(most).try_collect().await
     }
 
-    async fn blob(&self, blob: Descriptor) -> Result<()> {
+    async fn blob(&self, blob: Descriptor, options: &PushOptions) -> Result<()> {
         let source = RegistrySource::new(self.client.clone(), self.from.clone(), blob.clone());
         let counts = &self.counts;
-        match self.client.push_blob(self.to, &blob, &source, &self.push).await.map_err(of_the_source)? {
+        match self.client.push_blob(self.to, &blob, &source, options).await.map_err(of_the_source)? {
             Pushed::Existed => counts.existed.fetch_add(1, Ordering::Relaxed),
             Pushed::Mounted { .. } => counts.mounted.fetch_add(1, Ordering::Relaxed),
             Pushed::Uploaded => {

@@ -13,7 +13,7 @@ use reqwest::{Certificate, Client, ClientBuilder, Identity};
 use url::Url;
 
 use crate::error::{Error, Result, Target};
-use crate::hosts::Trust;
+use crate::hosts::{HostsError, Trust};
 use crate::proxy::{Proxies, Proxy};
 use crate::reach::{NetworkPolicy, Range, Ranges, Refused};
 use crate::resolve::Resolver;
@@ -45,7 +45,15 @@ pub(crate) struct Pool {
 
 /// TLS for the API, TLS for blobs, plain: built when first used, because reading the system's certificates
 /// takes longer than a whole request to localhost.
-type Clients = [OnceLock<std::result::Result<Client, String>>; 3];
+type Clients = [OnceLock<std::result::Result<Client, Unbuilt>>; 3];
+
+/// Why there is no client.
+#[derive(Clone)]
+enum Unbuilt {
+    /// The settings of its host.
+    Settings(HostsError),
+    Other(String),
+}
 
 /// Clients that differ only in what they may connect to.
 #[derive(Default)]
@@ -73,20 +81,22 @@ enum Kind {
 }
 
 impl Own {
-    fn apply(&self, kind: Kind, mut builder: ClientBuilder) -> std::result::Result<ClientBuilder, String> {
+    fn apply(
+        &self,
+        kind: Kind,
+        mut builder: ClientBuilder,
+    ) -> std::result::Result<ClientBuilder, HostsError> {
         if let Some(socket) = &self.socket {
             builder = builder.unix_socket(socket.as_path());
         }
         if kind == Kind::Plain {
             return Ok(builder);
         }
-        let read =
-            |path: &Path| std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()));
+        let read = |path: &Path| std::fs::read(path).map_err(|e| HostsError::read(path, e));
         for path in &self.trust.authorities {
-            let bundle = Certificate::from_pem_bundle(&read(path)?)
-                .map_err(|_| format!("{} holds no certificates", path.display()))?;
+            let bundle = Certificate::from_pem_bundle(&read(path)?).unwrap_or_default();
             if bundle.is_empty() {
-                return Err(format!("{} holds no certificates", path.display()));
+                return Err(HostsError::syntax(path, "it holds no certificates"));
             }
             builder = builder.tls_certs_merge(bundle);
         }
@@ -97,11 +107,8 @@ impl Own {
                 pem.extend(read(key)?);
             }
             let identity = Identity::from_pem(&pem).map_err(|_| {
-                format!(
-                    "{} and {} are no certificate with an unencrypted key",
-                    certificate.display(),
-                    key.display()
-                )
+                let what = format!("with {} it is no certificate with an unencrypted key", key.display());
+                HostsError::syntax(certificate, what)
             })?;
             builder = builder.identity(identity);
         }
@@ -206,12 +213,10 @@ impl Pool {
             Kind::TlsBulk => bulk,
             Kind::Plain => plain,
         };
-        slot.get_or_init(|| self.build(kind, proxy, reach, own.as_deref())).clone().map_err(|cause| {
-            Error::Network {
-                target: target.boxed(),
-                what: format!("cannot set up the connection: {cause}"),
-                source: None,
-            }
+        let built = slot.get_or_init(|| self.build(kind, proxy, reach, own.as_deref()));
+        built.clone().map_err(|why| match why {
+            Unbuilt::Settings(error) => error.into(),
+            Unbuilt::Other(cause) => Error::stalled(target, format!("cannot set up the connection: {cause}")),
         })
     }
 
@@ -221,7 +226,7 @@ impl Pool {
         proxy: Option<&Proxy>,
         reach: Option<Ranges>,
         own: Option<&Own>,
-    ) -> std::result::Result<Client, String> {
+    ) -> std::result::Result<Client, Unbuilt> {
         // Fails if a provider is installed already, which then serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let exempt = proxy.and_then(|proxy| proxy.url.host_str()).map(str::to_owned);
@@ -243,7 +248,7 @@ impl Pool {
         };
         let cause = |e: &reqwest::Error| {
             let cause = std::error::Error::source(e).map(ToString::to_string);
-            cause.unwrap_or_else(|| e.to_string())
+            Unbuilt::Other(cause.unwrap_or_else(|| e.to_string()))
         };
         builder = match proxy {
             Some(proxy) => {
@@ -252,7 +257,7 @@ impl Pool {
             None => builder.no_proxy(),
         };
         if let Some(own) = own {
-            builder = own.apply(kind, builder)?;
+            builder = own.apply(kind, builder).map_err(Unbuilt::Settings)?;
         }
         builder.build().map_err(|e| cause(&e))
     }

@@ -58,11 +58,11 @@ pub enum HostsError {
 }
 
 impl HostsError {
-    fn read(path: &Path, source: io::Error) -> Self {
+    pub(crate) fn read(path: &Path, source: io::Error) -> Self {
         Self::Read { path: path.to_owned(), source: Arc::new(source) }
     }
 
-    fn syntax(path: &Path, what: impl std::fmt::Display) -> Self {
+    pub(crate) fn syntax(path: &Path, what: impl std::fmt::Display) -> Self {
         Self::Syntax { path: path.to_owned(), what: what.to_string() }
     }
 }

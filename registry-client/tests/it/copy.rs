@@ -1,7 +1,7 @@
 //! Copying between registries, and indexes of what they hold.
 
 use bytes::Bytes;
-use cooper_oci::{Descriptor, Index, Manifest, Platform, Reference, media};
+use cooper_oci::{Algorithm, Descriptor, Hasher, Index, Manifest, Platform, Reference, media};
 use cooper_registry_client::{Client, CopyOptions, Document, ErrorKind, PushOptions, index_of};
 
 use crate::common::debian::start;
@@ -191,4 +191,24 @@ async fn r040_what_may_not_be_distributed_is_not_sent_but_still_named() {
     for fake in [&source, &target] {
         assert!(fake.requests("", foreign.digest.as_str()).is_empty());
     }
+}
+
+#[tokio::test]
+async fn r039_r076_a_blob_whose_mount_came_to_nothing_is_sent() {
+    // Debian's registry says that it has mounted a blob of sha512, and does not find it then.
+    let Some(registry) = start(None) else { return };
+    let client = builder().build();
+    let (from, to) = (reference(&registry.host, "a:1"), reference(&registry.host, "b:1"));
+    let (config, blob) = (Descriptor::of(media::OCI_CONFIG, b"{}"), noise(50_000));
+    let mut hasher = Hasher::new(Algorithm::Sha512);
+    hasher.update(&blob);
+    let top = Descriptor::new(media::OCI_LAYER_TAR, hasher.finish(), blob.len() as u64);
+    let options = PushOptions::default();
+    client.push_blob(&from, &config, &Bytes::from_static(b"{}"), &options).await.unwrap();
+    client.push_blob(&from, &top, &Bytes::from(blob.clone()), &options).await.unwrap();
+    let bytes = crate::common::manifest(&config, &top);
+    client.push_manifest(&from, media::OCI_MANIFEST, bytes.clone()).await.unwrap();
+    client.copy(&from, &to, &CopyOptions::default()).await.unwrap();
+    assert_eq!(client.resolve(&to).await.unwrap().bytes, bytes);
+    assert!(client.pull_bytes(&to, &top).await.unwrap() == blob);
 }

@@ -89,6 +89,7 @@ async fn r101_certificates_of_a_host_are_read_from_its_directory() {
     .unwrap();
     let error = builder().hosts(certs(dir.path())).build().ping(&host).await.unwrap_err();
     assert!(error.to_string().contains("client.key"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Config);
     std::fs::remove_file(own.join("client.key")).unwrap();
     let error = builder().hosts(certs(dir.path())).build().ping(&host).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
