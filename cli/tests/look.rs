@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
+use std::time::Duration;
 
-use cooper_testkit::{Context, Output, Registry, program, skopeo};
+use cooper_testkit::{Context, Output, Registry, program, skopeo, wait_for};
 use serde_json::Value;
 
 fn json(output: &Output) -> Value {
@@ -172,11 +173,19 @@ fn differences_are_told() {
         files,
         [("/etc/conf", "changed"), ("/gone", "removed"), ("/opt", "added"), ("/opt/new", "added")].into()
     );
-    let fetched = registry.requests("GET", "/blobs/");
-    let short = json(&context.run(["diff", "-q", "--json", "--no-files", &old, &new]).expect_success());
+    // Of copies, whose requests are told from those before.
+    let copies = [registry.image("other:1"), registry.image("other:2")];
+    for (name, copy) in [(&old, &copies[0]), (&new, &copies[1])] {
+        context.run(["copy", "-q", name, copy]).expect_success();
+    }
+    let words = ["diff", "-q", "--json", "--no-files", &copies[0], &copies[1]];
+    let short = json(&context.run(words).expect_success());
     assert_eq!(short["files"], Value::Null);
     assert_eq!(short["before"]["layers"][0]["shared"], true);
-    assert_eq!(registry.requests("GET", "/blobs/") - fetched, 2, "the configs only");
+    // The registry's log may come after its answer.
+    let fetched = || registry.requests("GET", "/other/blobs/");
+    wait_for(Duration::from_mins(1), || fetched() >= 2);
+    assert_eq!(fetched(), 2, "the configs only");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cooper_oci::{Digest, Reference};
 use futures_util::Stream;
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::auth::Scopes;
 use crate::call::{Call, target_of};
@@ -55,6 +55,7 @@ impl Push<'_> {
         let location = session.location.clone();
         let mut call = Call::new(self.endpoint, self.target, scopes.clone(), Method::PATCH, location);
         call.lane = Lane::Bulk;
+        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
         let sent = Sent::new(None);
         let body = sent.body(Box::pin(stream));
         inner.pace(self.endpoint).await;
@@ -62,10 +63,7 @@ impl Push<'_> {
             home: self.endpoint.base.clone(),
             method: call.method.clone(),
             url: call.url.clone(),
-            headers: HeaderMap::from_iter([(
-                CONTENT_TYPE,
-                HeaderValue::from_static("application/octet-stream"),
-            )]),
+            headers: call.all_headers(),
             authorization: inner.authorization(&call).await?.map(|a| a.bound),
             body: Some(body),
             lane: call.lane,

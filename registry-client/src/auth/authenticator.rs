@@ -182,7 +182,7 @@ impl Authenticator {
             home: need.endpoint.base.clone(),
             method: Method::GET,
             url: need.endpoint.api(""),
-            headers: HeaderMap::new(),
+            headers: need.endpoint.headers.clone(),
             authorization: None,
             body: None,
             lane: Lane::Api,

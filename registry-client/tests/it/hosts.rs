@@ -228,3 +228,40 @@ fn kinds_have_lasting_names() {
         assert_eq!(kind.name(), name);
     }
 }
+
+#[tokio::test]
+async fn r050_what_hosts_toml_adds_goes_with_each_request_to_that_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let upstream = stocked(|r| {
+        if r.header("x-key") != Some("k") {
+            return Some(Reply::new(400).body("who let you in?"));
+        }
+        let root = Reply::new(401).header("www-authenticate", "Basic realm=x");
+        match (r.header("authorization"), r.path.as_str()) {
+            (Some(_), _) => None,
+            // Only the root says how to log in.
+            (None, "/v2/") => Some(root),
+            (None, _) => Some(Reply::new(401)),
+        }
+    })
+    .await;
+    let certs = dir.path().join("reg.test");
+    std::fs::create_dir_all(&certs).unwrap();
+    let text = format!("server = 'http://{}'\n[header]\nx-key = 'k'\n", upstream.address);
+    std::fs::write(certs.join("hosts.toml"), text).unwrap();
+    let hosts = Hosts::new(HostFiles { certs: vec![dir.path().to_owned()], ..HostFiles::default() });
+    let basic = Credential::Basic { username: "ann".into(), password: Secret::new("pw") };
+    let client = builder().hosts(hosts).credential(&upstream.address.to_string(), basic).build();
+    let name = reference("reg.test", "library/app:1");
+    assert_eq!(client.resolve(&name).await.unwrap().bytes, image());
+    client.pull_bytes(&name, &layer(&noise(50_000))).await.unwrap();
+    let chunks = PushOptions { chunk_bytes: Some(300), ..PushOptions::default() };
+    for (size, options) in [(1000, PushOptions::default()), (1001, chunks)] {
+        let blob = noise(size);
+        let source = bytes::Bytes::from(blob.clone());
+        client.push_blob(&name, &layer(&blob), &source, &options).await.unwrap();
+    }
+    client.push_manifest(&name, media::OCI_MANIFEST, image()).await.unwrap();
+    client.list_tags(&name).await.unwrap();
+    assert!(upstream.log().iter().all(|r| r.header("x-key") == Some("k")));
+}

@@ -82,9 +82,7 @@ async fn r045_ranges_do_not_run_ahead_nor_take_more_than_their_share() {
         let (client, name) = (builder().limits(limits).build(), reference(fake.address, "x:1"));
         let descriptor = layer(&blob);
         let pull = tokio::spawn(async move { client.pull_bytes(&name, &descriptor).await });
-        while fake.log().len() < most {
-            tokio::task::yield_now().await;
-        }
+        fake.until(most, |_| true).await;
         for _ in 0..1000 {
             tokio::task::yield_now().await;
         }

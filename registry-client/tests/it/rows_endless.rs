@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cooper_oci::{Descriptor, Digest, media};
-use cooper_registry_client::{ErrorKind, HostFiles, Hosts, Limits, PushOptions};
+use cooper_registry_client::{ErrorKind, HostFiles, Hosts, Limits, PushOptions, RetryPolicy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -202,4 +202,79 @@ async fn r050_mirrors_that_do_not_answer_or_refuse_are_passed_over() {
         assert_eq!(client.resolve(&reference("reg.test", "app:1")).await.unwrap().bytes, image);
     }
     assert!(silent.log().len() <= 2, "a mirror is not waited for again and again");
+}
+
+#[tokio::test]
+async fn r044_a_document_that_drips_is_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.ok()?);
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await.ok()?;
+                // There is always movement.
+                loop {
+                    stream.write_all(b" ").await.ok()?;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                #[expect(unreachable_code, reason = "tells the kind of error")]
+                Some(())
+            });
+        }
+    });
+    let limits = Limits { answer_timeout: Duration::from_millis(300), ..Limits::default() };
+    let once = RetryPolicy { max_tries: 1, ..RetryPolicy::default() };
+    let client = builder().limits(limits).retry(once).insecure(address.to_string()).build();
+    let name = reference(address, "x:1");
+    let work =
+        async { [client.resolve(&name).await.unwrap_err(), client.list_tags(&name).await.unwrap_err()] };
+    for error in tokio::time::timeout(Duration::from_mins(1), work).await.unwrap() {
+        assert_eq!(error.kind(), ErrorKind::Network);
+        assert!(error.to_string().contains("takes too long"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn r044_a_registry_that_stops_reading_is_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                loop {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        head.push(stream.read_u8().await.ok()?);
+                    }
+                    let answer: &[u8] = match head.first()? {
+                        b'H' => b"HTTP/1.1 404 X\r\ncontent-length: 0\r\n\r\n",
+                        b'D' => b"HTTP/1.1 204 X\r\n\r\n",
+                        b'P' if head.starts_with(b"POST") => {
+                            b"HTTP/1.1 202 X\r\nlocation: /up\r\ncontent-length: 0\r\n\r\n"
+                        }
+                        // Nothing is taken of the body, and nothing said.
+                        _ => std::future::pending().await,
+                    };
+                    stream.write_all(answer).await.ok()?;
+                }
+                #[expect(unreachable_code, reason = "tells the kind of error")]
+                Some(())
+            });
+        }
+    });
+    let limits = Limits { idle_timeout: Duration::from_millis(500), ..Limits::default() };
+    let once = RetryPolicy { max_tries: 1, ..RetryPolicy::default() };
+    let client = builder().limits(limits).retry(once).insecure(address.to_string()).build();
+    // More than the buffers on the way hold.
+    let blob = vec![0; 32 << 20];
+    let (name, source) = (reference(address, "x:1"), Bytes::from(blob.clone()));
+    let (descriptor, options) = (layer(&blob), PushOptions::default());
+    let push = client.push_blob(&name, &descriptor, &source, &options);
+    let error = tokio::time::timeout(Duration::from_mins(1), push).await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Network);
+    assert!(error.to_string().contains("upload stalled"), "{error}");
 }

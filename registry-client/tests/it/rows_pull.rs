@@ -298,9 +298,7 @@ async fn r045_no_more_transfers_at_once_than_agreed() {
             tokio::spawn(async move { client.pull_bytes(&name, &blob).await })
         })
         .collect();
-    while fake.log().len() < 3 {
-        tokio::task::yield_now().await;
-    }
+    fake.until(3, |_| true).await;
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }

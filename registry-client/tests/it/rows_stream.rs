@@ -154,6 +154,11 @@ async fn r036_each_blob_begins_at_the_registry() {
     assert_eq!(fake.requests("GET", "/blobs/").len(), 6, "where one was is no address for another");
 }
 
+/// What should come soon, or the test fails.
+async fn soon<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_mins(1), work).await.unwrap()
+}
+
 /// Sleeps until it is let go on.
 #[derive(Default)]
 struct Gate {
@@ -198,9 +203,9 @@ async fn r042_while_one_request_waits_all_of_its_registry_do() {
         tokio::spawn(async move { client.resolve(&name).await.map(drop) })
     };
     let first = resolve(reference(limited.address, "x:1"));
-    gate.asleep.notified().await;
+    soon(gate.asleep.notified()).await;
     let second = resolve(reference(limited.address, "x:2"));
-    gate.asleep.notified().await;
+    soon(gate.asleep.notified()).await;
     // Another registry did not ask for anything.
     client.resolve(&reference(other.address, "x:1")).await.unwrap();
     assert_eq!(limited.requests("GET", "/manifests/").len(), 1, "the second was not sent");
@@ -301,7 +306,9 @@ async fn r044_a_drip_is_left_and_others_go_on() {
     let client = builder().limits(limits).insecure(address.to_string()).build();
     let name = reference(address, "x:1");
     let (descriptor, other) = (layer(&blob), layer(&noise(5000)));
-    let (one, two) = tokio::join!(client.pull_bytes(&name, &descriptor), client.pull_bytes(&name, &other));
+    let both =
+        async { tokio::join!(client.pull_bytes(&name, &descriptor), client.pull_bytes(&name, &other)) };
+    let (one, two) = soon(both).await;
     assert!(one.unwrap() == blob && two.unwrap() == noise(5000));
     // A busy machine may stop the next try for so long, too.
     assert!(dripping.load(Ordering::SeqCst) >= 2, "left, and gone on with");
