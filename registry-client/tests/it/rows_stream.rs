@@ -308,7 +308,7 @@ async fn r044_a_drip_is_left_and_others_go_on() {
     let (descriptor, other) = (layer(&blob), layer(&noise(5000)));
     let both =
         async { tokio::join!(client.pull_bytes(&name, &descriptor), client.pull_bytes(&name, &other)) };
-    let (one, two) = soon(both).await;
+    let (one, two) = Box::pin(soon(both)).await;
     assert!(one.unwrap() == blob && two.unwrap() == noise(5000));
     // A busy machine may stop the next try for so long, too.
     assert!(dripping.load(Ordering::SeqCst) >= 2, "left, and gone on with");
