@@ -183,7 +183,7 @@ fn differences_are_told() {
     assert_eq!(short["files"], Value::Null);
     assert_eq!(short["before"]["layers"][0]["shared"], true);
     // The registry's log may come after its answer.
-    let fetched = || registry.requests("GET", "/other/blobs/");
+    let fetched = || registry.requests("GET", "other/blobs/");
     wait_for(Duration::from_mins(1), || fetched() >= 2);
     assert_eq!(fetched(), 2, "the configs only");
 }
