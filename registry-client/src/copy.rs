@@ -52,6 +52,8 @@ pub struct Copied {
 
 #[derive(Default)]
 struct Counts {
+    /// Manifests that were looked at.
+    read: AtomicUsize,
     manifests: AtomicUsize,
     sent: AtomicUsize,
     mounted: AtomicUsize,
@@ -200,6 +202,11 @@ impl Copy<'_> {
 
     /// Fetches the manifests below one.
     async fn read(&self, manifest: ResolvedManifest, depth: usize) -> Result<Tree> {
+        let most = self.client.inner.limits.copied_manifests;
+        if self.counts.read.fetch_add(1, Ordering::Relaxed) >= most {
+            let target = target_of(self.from, self.from.identifier());
+            return Err(Error::protocol(&target, format!("it holds more than {most} manifests")));
+        }
         match manifest.parse()? {
             Document::Manifest(image) => {
                 let mut blobs = image.layers;
@@ -211,7 +218,9 @@ impl Copy<'_> {
                 if depth == 0 {
                     return Err(self.too_deep(&manifest.descriptor.digest));
                 }
-                let reads = index.manifests.into_iter().map(|entry| async move {
+                let mut seen = BTreeSet::new();
+                let entries = index.manifests.into_iter().filter(|entry| seen.insert(entry.digest.clone()));
+                let reads = entries.map(|entry| async move {
                     let child = self.client.fetch_manifest(self.from, &entry.digest).await?;
                     Box::pin(self.read(child, depth - 1)).await
                 });

@@ -23,6 +23,8 @@ pub struct Limits {
     pub referrers: usize,
     /// Entries of an index, and layers of a manifest.
     pub manifest_entries: usize,
+    /// Manifests and indexes of one copy, those that it meets again included.
+    pub copied_manifests: usize,
     /// Blob transfers at once with one registry.
     pub transfers: usize,
     /// Blobs about which one registry is asked at once.
@@ -62,6 +64,7 @@ impl Default for Limits {
             tags: 100_000,
             referrers: 10_000,
             manifest_entries: 1000,
+            copied_manifests: 10_000,
             transfers: 6,
             questions: 12,
             ranges: 4,

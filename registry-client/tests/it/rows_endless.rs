@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cooper_oci::{Descriptor, Digest, media};
-use cooper_registry_client::{ErrorKind, HostFiles, Hosts, Limits, PushOptions, RetryPolicy};
+use cooper_oci::{Descriptor, Digest, Index, media};
+use cooper_registry_client::{CopyOptions, ErrorKind, HostFiles, Hosts, Limits, PushOptions, RetryPolicy};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -277,4 +277,57 @@ async fn r044_a_registry_that_stops_reading_is_left() {
     let error = tokio::time::timeout(Duration::from_mins(1), push).await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Network);
     assert!(error.to_string().contains("upload stalled"), "{error}");
+}
+
+/// Puts an index of these into a registry, under its digest and a tag.
+fn index_at(fake: &Fake, tag: &str, entries: Vec<Descriptor>) -> Descriptor {
+    let bytes = serde_json::to_vec(&Index::new(entries)).unwrap();
+    let found = Descriptor::of(media::OCI_INDEX, &bytes);
+    for name in [tag, found.digest.as_str()] {
+        fake.content().manifests.insert(name.to_owned(), (media::OCI_INDEX.to_owned(), bytes.clone()));
+    }
+    found
+}
+
+#[tokio::test]
+async fn r051_indexes_within_one_another_have_an_end() {
+    let (from, to) = (Fake::start(|_, _| None).await, Fake::start(|_, _| None).await);
+    let image = manifest(&layer(b"c"), &layer(b"l"));
+    let bottom = Descriptor::of(media::OCI_MANIFEST, &image);
+    from.content().manifests.insert(bottom.digest.to_string(), served(&image));
+    from.content().add(b"c");
+    from.content().add(b"l");
+    // One within the other.
+    let mut top = bottom.clone();
+    for depth in 1..=6 {
+        top = index_at(&from, &format!("deep{depth}"), vec![top]);
+    }
+    let limits = Limits { copied_manifests: 20, ..Limits::default() };
+    let client = builder().limits(limits).build();
+    let copy = |tag: &str| {
+        let names =
+            (reference(from.address, &format!("x:{tag}")), reference(to.address, &format!("x:{tag}")));
+        let client = client.clone();
+        async move { client.copy(&names.0, &names.1, &CopyOptions::default()).await }
+    };
+    copy("deep4").await.unwrap();
+    let error = copy("deep6").await.unwrap_err();
+    assert!(error.to_string().contains("indexes in one another"), "{error}");
+    // Few documents that are met very often.
+    let annotated = |n: usize| {
+        let annotations = [("n".to_owned(), n.to_string())].into();
+        Descriptor { annotations, ..bottom.clone() }
+    };
+    let same = index_at(&from, "same", (0..1000).map(annotated).collect());
+    let before = from.log().len();
+    assert_eq!(copy("same").await.unwrap().manifests, 2);
+    assert!(from.log().len() - before < 10, "what is named twice is one");
+    let wide: Vec<_> =
+        (0..10).map(|n| index_at(&from, &format!("{n}"), vec![same.clone(), annotated(n)])).collect();
+    index_at(&from, "wide", wide);
+    let before = from.log().len();
+    let error = copy("wide").await.unwrap_err();
+    assert!(error.to_string().contains("more than 20 manifests"), "{error}");
+    assert!(from.log().len() - before < 50);
+    assert!(!to.content().manifests.contains_key("wide"));
 }
