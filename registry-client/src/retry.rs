@@ -228,12 +228,16 @@ impl Pacer {
     }
 
     pub(crate) async fn wait(&self, origin: &str, sleeper: &Arc<dyn Sleeper>) {
-        let until = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(origin).copied();
-        if let Some(pause) = until.and_then(|u| u.checked_duration_since(Instant::now()))
-            && !pause.is_zero()
-        {
-            sleeper.sleep(pause).await;
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(origin);
+        let until = || self.0.lock().unwrap_or_else(PoisonError::into_inner).get(origin).copied();
+        while let Some(end) = until() {
+            if let Some(pause) = end.checked_duration_since(Instant::now()).filter(|pause| !pause.is_zero()) {
+                sleeper.sleep(pause).await;
+            }
+            let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // Somebody may have been asked to wait longer meanwhile.
+            if map.get(origin) == Some(&end) {
+                map.remove(origin);
+            }
         }
     }
 }
@@ -273,6 +277,36 @@ mod tests {
         assert!(attempts.again(&wait(2)).await);
         assert!(!attempts.again(&wait(100_000)).await);
         assert_eq!(*notes.0.lock().unwrap(), [Duration::from_secs(2)]);
+    }
+
+    /// Asked for a longer pause while it makes one.
+    struct Again(Notes, Arc<Pacer>);
+
+    impl Sleeper for Again {
+        fn sleep(&self, pause: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+            if self.0.0.lock().unwrap().is_empty() {
+                self.1.slow_down("reg.test", Duration::from_secs(1000));
+                // A shorter one changes nothing.
+                self.1.slow_down("reg.test", Duration::from_secs(5));
+            }
+            self.0.sleep(pause)
+        }
+    }
+
+    #[tokio::test]
+    async fn r042_a_longer_pause_of_another_request_counts_for_all() {
+        let pacer = Arc::new(Pacer::default());
+        let again = Arc::new(Again(Notes(Mutex::default()), pacer.clone()));
+        let sleeper: Arc<dyn Sleeper> = again.clone();
+        pacer.slow_down("reg.test", Duration::from_secs(100));
+        pacer.wait("other.test", &sleeper).await;
+        assert!(again.0.0.lock().unwrap().is_empty());
+        pacer.wait("reg.test", &sleeper).await;
+        let pauses: Vec<u64> = again.0.0.lock().unwrap().iter().map(|p| p.as_secs() / 100).collect();
+        assert_eq!(pauses, [0, 9], "99 s and some, then 999 s and some");
+        // It was waited for, and is over.
+        pacer.wait("reg.test", &sleeper).await;
+        assert_eq!(again.0.0.lock().unwrap().len(), 2);
     }
 
     #[test]

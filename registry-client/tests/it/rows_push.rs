@@ -259,6 +259,8 @@ async fn r073_the_tag_comes_last_and_only_when_all_is_there() {
     let puts: Vec<_> = target.requests("PUT", "").iter().map(|r| r.path.clone()).collect();
     assert!(puts[..2].iter().all(|p| p.contains("/blobs/uploads/")), "{puts:?}");
     assert!(puts[2].ends_with(entry.digest.as_str()) && puts[3].ends_with("/manifests/1"), "{puts:?}");
+    // What another registry holds cannot be mounted.
+    assert!(target.requests("POST", "").iter().all(|r| r.queries("mount").is_empty()));
     // A blob that does not get there leaves the old tag as it was.
     let target =
         Fake::start(|r, _| (r.method == "PUT" && r.body.len() == 5000).then(|| Reply::new(403))).await;
