@@ -4,11 +4,13 @@
 //! was read from the start is hashed on the way, so that a wrong blob is known before its upload ends.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cooper_oci::{Descriptor, Hasher, Reference};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Method, Response, StatusCode};
+use tokio::time::Instant;
 
 use crate::auth::Scopes;
 use crate::call::{Call, target_of};
@@ -16,6 +18,7 @@ use crate::client::Client;
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result, Target};
 use crate::hosts::Access;
+use crate::limits::Limits;
 use crate::places::Fallen;
 use crate::retry::Failure;
 use crate::source::{BlobSource, ByteStream};
@@ -46,6 +49,9 @@ impl BlobSource for RegistrySource {
             endpoints: Vec::new(),
             place: 0,
             answer: None,
+            ranges: true,
+            waited: Duration::ZERO,
+            came: 0,
             hasher: (offset == 0).then(|| self.descriptor.digest.hasher()),
         };
         Ok(Box::pin(futures_util::stream::try_unfold(reading, Reading::next)))
@@ -61,6 +67,11 @@ struct Reading {
     endpoints: Vec<Endpoint>,
     place: usize,
     answer: Option<(Response, u64)>,
+    /// Whether to ask for the rest only; not after a server made a mess of it.
+    ranges: bool,
+    /// How long the registry was waited for lately, and what came meanwhile.
+    waited: Duration,
+    came: u64,
     /// None if the stream did not begin at the start.
     hasher: Option<Hasher>,
 }
@@ -107,7 +118,14 @@ impl Reading {
                 Some(answer) => answer,
                 None => self.ask(client, endpoint).await?,
             };
-            let (failure, error) = match client.inner.transport.chunk(&self.target, &mut response).await {
+            let asked = Instant::now();
+            let chunk = client.inner.transport.chunk(&self.target, &mut response).await;
+            // Where it goes to may take its time.
+            self.waited += asked.elapsed();
+            let (failure, error) = match chunk {
+                Ok(Some(chunk)) if self.drips(&chunk, &client.inner.limits) => {
+                    (Failure::default(), Error::stalled(&self.target, "the transfer is too slow"))
+                }
                 Ok(Some(mut chunk)) => {
                     let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
                     skip -= known as u64;
@@ -142,6 +160,16 @@ impl Reading {
         }
     }
 
+    /// Whether too little came in the time that a registry has for it.
+    fn drips(&mut self, chunk: &Bytes, limits: &Limits) -> bool {
+        self.came += chunk.len() as u64;
+        if self.waited < limits.idle_timeout {
+            return false;
+        }
+        self.waited = Duration::ZERO;
+        std::mem::take(&mut self.came) < limits.slowest_bytes
+    }
+
     fn verify(&mut self) -> Result<()> {
         let expected = &self.source.descriptor.digest;
         match self.hasher.take().map(Hasher::finish) {
@@ -154,14 +182,15 @@ impl Reading {
     }
 
     /// Asks for the rest, and says how many bytes of the answer are known already.
-    async fn ask(&self, client: &Client, endpoint: &Endpoint) -> Result<(Response, u64)> {
+    async fn ask(&mut self, client: &Client, endpoint: &Endpoint) -> Result<(Response, u64)> {
         let inner = &client.inner;
         let url = endpoint.url(&format!("blobs/{}", self.source.descriptor.digest));
         let scopes = Scopes::pull(&endpoint.repository);
-        let mut call = Call::new(endpoint, &self.target, scopes, Method::GET, url);
+        let target = self.target.clone();
+        let mut call = Call::new(endpoint, &target, scopes, Method::GET, url);
         call.lane = Lane::Bulk;
         call.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if self.at > 0 {
+        if self.at > 0 && self.ranges {
             let range = HeaderValue::try_from(format!("bytes={}-", self.at));
             call.headers.extend(range.ok().map(|value| (RANGE, value)));
         }
@@ -183,8 +212,11 @@ impl Reading {
                         return Ok((reply.response, 0));
                     }
                     let what = "answer has another range than was asked for";
-                    return Err(Error::protocol(&self.target, what));
+                    if !self.without_ranges(&mut call) {
+                        return Err(Error::protocol(&self.target, what));
+                    }
                 }
+                StatusCode::RANGE_NOT_SATISFIABLE if self.without_ranges(&mut call) => {}
                 // A signed link may have expired between redirect and use; the registry gives a new one.
                 StatusCode::FORBIDDEN if reply.foreign => {
                     let error = SendError::passing(inner.refuse(&self.target, reply).await);
@@ -195,5 +227,11 @@ impl Reading {
                 _ => return Err(inner.refuse(&self.target, reply).await),
             }
         }
+    }
+
+    /// From now on asks for the whole, of which what is known is passed over; `false` if that was asked for.
+    fn without_ranges(&mut self, call: &mut Call<'_>) -> bool {
+        call.headers.remove(RANGE);
+        std::mem::replace(&mut self.ranges, false)
     }
 }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cooper_oci::Descriptor;
-use cooper_registry_client::{BlobSink, Client, ErrorKind, Limits, PushOptions, Pushed, Sleeper};
+use cooper_registry_client::{
+    BlobSink, Client, ErrorKind, Limits, PushOptions, Pushed, RegistrySource, Sleeper,
+};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
@@ -258,15 +260,14 @@ async fn r043_answers_that_break_off_in_their_head_are_asked_for_again() {
     assert_eq!(requests.load(Ordering::SeqCst), 5);
 }
 
-#[tokio::test]
-async fn r044_a_drip_is_left_and_others_go_on() {
-    let blob = noise(100_000);
+/// A server of a large blob, of which its first answer brings a byte now and then, and of a small one; how often the
+/// large one was asked for.
+async fn dripping(blob: &[u8], quick: Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
     let dripping = Arc::new(AtomicUsize::new(0));
     let count = dripping.clone();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let (slow, quick) = (layer(&blob).digest.to_string(), noise(5000));
-    let bytes = blob.clone();
+    let (slow, bytes) = (layer(blob).digest.to_string(), blob.to_vec());
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let (count, bytes, slow, quick) = (count.clone(), bytes.clone(), slow.clone(), quick.clone());
@@ -301,6 +302,13 @@ async fn r044_a_drip_is_left_and_others_go_on() {
             });
         }
     });
+    (address, dripping)
+}
+
+#[tokio::test]
+async fn r044_a_drip_is_left_and_others_go_on() {
+    let blob = noise(100_000);
+    let (address, dripping) = dripping(&blob, noise(5000)).await;
     let limits =
         Limits { idle_timeout: Duration::from_millis(200), slowest_bytes: 10_000, ..Limits::default() };
     let client = builder().limits(limits).insecure(address.to_string()).build();
@@ -312,6 +320,50 @@ async fn r044_a_drip_is_left_and_others_go_on() {
     assert!(one.unwrap() == blob && two.unwrap() == noise(5000));
     // A busy machine may stop the next try for so long, too.
     assert!(dripping.load(Ordering::SeqCst) >= 2, "left, and gone on with");
+}
+
+#[tokio::test]
+async fn r044_a_copy_of_what_drips_goes_on_as_well() {
+    let blob = noise(100_000);
+    let (address, dripping) = dripping(&blob, Vec::new()).await;
+    let to = Fake::start(|_, _| None).await;
+    let limits =
+        Limits { idle_timeout: Duration::from_millis(200), slowest_bytes: 10_000, ..Limits::default() };
+    let client = builder().limits(limits).insecure(address.to_string()).build();
+    let source = RegistrySource::new(client.clone(), reference(address, "x:1"), layer(&blob));
+    let (name, descriptor, options) = (reference(to.address, "y:1"), layer(&blob), PushOptions::default());
+    Box::pin(soon(client.push_blob(&name, &descriptor, &source, &options))).await.unwrap();
+    assert!(to.content().blobs[descriptor.digest.as_str()] == blob);
+    assert!(dripping.load(Ordering::SeqCst) >= 2);
+}
+
+#[tokio::test]
+async fn r035_a_copy_goes_on_where_ranges_are_a_mess() {
+    let blob = noise(200_000);
+    for kind in ["ignored", "wrong", "refused"] {
+        let from = Fake::start(move |r, c| {
+            let bytes = c.blobs.values().next()?.clone();
+            Some(match (c.nth(r), kind, r.header("range")) {
+                (1, ..) => Reply::new(200).body(bytes).cut(90_000),
+                (_, "wrong", Some(_)) => Reply::new(206)
+                    .header("content-range", "bytes 150000-199999/200000")
+                    .body(vec![0; 50_000]),
+                (_, "refused", Some(_)) => Reply::new(416),
+                _ => Reply::new(200).body(bytes),
+            })
+        })
+        .await;
+        from.content().add(&blob);
+        let to = Fake::start(|_, _| None).await;
+        let client = builder().build();
+        let source = RegistrySource::new(client.clone(), reference(from.address, "x:1"), layer(&blob));
+        let (name, descriptor, options) =
+            (reference(to.address, "y:1"), layer(&blob), PushOptions::default());
+        Box::pin(client.push_blob(&name, &descriptor, &source, &options)).await.unwrap();
+        assert!(to.content().blobs[descriptor.digest.as_str()] == blob, "{kind}");
+        assert_eq!(to.requests("POST", "").len(), 1, "{kind}: the upload did not notice");
+        assert_eq!(from.log().len(), if kind == "ignored" { 2 } else { 3 }, "{kind}");
+    }
 }
 
 #[tokio::test]
