@@ -81,6 +81,28 @@ async fn r101_certificates_of_a_host_are_read_from_its_directory() {
     // Another host gets neither the authority nor the certificate.
     let other = Door::open("127.0.0.1:0", behind.address, &server, Some(&authority)).await;
     assert!(builder().hosts(certs(dir.path())).build().ping(&other.address.to_string()).await.is_err());
+    // Nor the certificate where the authority is known to all, not even if the first host leads there.
+    let known = || {
+        let pem = std::fs::read(authority.pem()).unwrap();
+        builder().hosts(certs(dir.path())).root_certificates_pem(&pem).unwrap().build()
+    };
+    assert!(known().ping(&other.address.to_string()).await.is_err());
+    let there = other.address;
+    let leading = Fake::start(move |r, _| {
+        Some(Reply::new(307).header("location", format!("https://{there}{}", r.path)))
+    })
+    .await;
+    let first = Door::open("127.0.0.1:0", leading.address, &server, Some(&authority)).await;
+    let settings = dir.path().join(first.address.to_string());
+    std::fs::create_dir(&settings).unwrap();
+    for file in ["ca.crt", "client.cert", "client.key"] {
+        std::fs::copy(own.join(file), settings.join(file)).unwrap();
+    }
+    let error = known().resolve(&reference(first.address, "x:1")).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Network, "{error}");
+    assert!(!leading.requests("GET", "").is_empty());
+    let free = Door::open("127.0.0.1:0", behind.address, &server, None).await;
+    known().ping(&free.address.to_string()).await.unwrap();
     // A key that is no key is an error that names the file, as is one that cannot be read.
     std::fs::write(
         own.join("client.key"),
@@ -93,7 +115,7 @@ async fn r101_certificates_of_a_host_are_read_from_its_directory() {
     std::fs::remove_file(own.join("client.key")).unwrap();
     let error = builder().hosts(certs(dir.path())).build().ping(&host).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert_eq!(behind.log().len(), 2);
+    assert_eq!(behind.log().len(), 3);
 }
 
 #[tokio::test]
