@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cooper_oci::compress::Compression;
 use cooper_oci::{Descriptor, Digest, Reference, media};
-use cooper_snapshotter::{BlobForm, BlobWriter};
+use cooper_snapshotter::{BlobFile, BlobForm};
 use tokio::runtime::Handle;
 use tokio::sync::OnceCell;
 
@@ -62,9 +62,9 @@ impl Forms {
         lock(&self.whole).insert(digest, growing);
     }
 
-    /// Makes a form a blob of the store beside other work.
-    pub(crate) fn keep(&self, writer: BlobWriter) {
-        let work = task::blocking("keep layer", move || Ok(writer.commit().map(drop)?));
+    /// Makes a form of this digest a blob of the store beside other work.
+    pub(crate) fn keep(&self, file: BlobFile, digest: Digest) {
+        let work = task::blocking("keep layer", move || Ok(file.commit_as(&digest)?));
         lock(&self.keeping).push(task::spawn(work));
     }
 
@@ -249,7 +249,7 @@ async fn send(
     let (worker, runtime) = (session.clone(), Handle::current());
     in_thread(early, move || {
         write_layer_tar(&worker, &wanted.diff_id, wanted.base.as_ref(), &runtime, making.writer())?;
-        making.finish()
+        making.finish(&wanted.diff_id)
     })
     .await
 }

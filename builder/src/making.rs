@@ -1,15 +1,16 @@
 //! One compressed form of a layer while it is made.
 //!
 //! What is written to it is the layer's tar. The form is hashed and written in a thread of its own. It goes into a file and,
-//! where a registry waits for it, out to it as it grows. The file has no name, becomes a blob of the store, or is an archive of which the form is a part.
+//! where a registry waits for it, out to it as it grows. The file has no name, becomes a blob of the store, or is an archive
+//! of which the form is a part.
 
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use cooper_oci::compress::{self, Encoder, Prepared};
+use cooper_oci::compress::{self, Compression, Encoder, Prepared};
 use cooper_oci::{Digest, HashingWriter, Reference};
-use cooper_snapshotter::BlobWriter;
+use cooper_snapshotter::BlobFile;
 use cooper_sys::fs::Leaving;
 use tokio::sync::oneshot;
 
@@ -42,7 +43,9 @@ pub enum Destination {
 /// Where the bytes go.
 enum Target {
     File(HashingWriter<File>),
-    Blob(BlobWriter),
+    Blob(HashingWriter<BlobFile>),
+    /// The tar itself, which is hashed where it is made.
+    Tar(BlobFile),
     Part(HashingWriter<Staying>),
 }
 
@@ -71,6 +74,7 @@ impl Write for Target {
         match self {
             Self::File(writer) => writer.write(bytes),
             Self::Blob(writer) => writer.write(bytes),
+            Self::Tar(writer) => writer.write(bytes),
             Self::Part(writer) => writer.write(bytes),
         }
     }
@@ -79,6 +83,7 @@ impl Write for Target {
         match self {
             Self::File(writer) => writer.flush(),
             Self::Blob(writer) => writer.flush(),
+            Self::Tar(writer) => writer.flush(),
             Self::Part(writer) => writer.flush(),
         }
     }
@@ -96,8 +101,10 @@ impl Making {
     ) -> Result<Making, BuildError> {
         let (file, start, target) = match destination {
             Destination::Blob => {
-                let writer = session.store.blob_writer(None, None)?;
-                (writer.reader()?, 0, Target::Blob(writer))
+                let blob = session.store.blob_file()?;
+                let is_tar = format.compression == Compression::None;
+                let reader = blob.reader()?;
+                (reader, 0, if is_tar { Target::Tar(blob) } else { Target::Blob(HashingWriter::new(blob)) })
             }
             Destination::File(file) => {
                 (file.try_clone().map_err(failed)?, 0, Target::File(HashingWriter::new(file)))
@@ -135,9 +142,9 @@ impl Making {
         &self.growing
     }
 
-    /// All was written. Returns digest and size of the form. What is kept is a blob of the store only when the session's
-    /// forms have settled.
-    pub fn finish(self) -> Result<(Digest, u64), BuildError> {
+    /// All of the layer with this diff ID was written. Returns digest and size of the form. What is kept is a blob of the
+    /// store only when the session's forms have settled.
+    pub fn finish(self, diff_id: &Digest) -> Result<(Digest, u64), BuildError> {
         let Self { session, encoder, growing, told, upload } = self;
         let target =
             encoder.finish().and_then(Behind::finish).and_then(Announcing::finish).map_err(failed)?;
@@ -150,12 +157,16 @@ impl Making {
                 let (_, digest, size_bytes) = writer.finish();
                 (digest, size_bytes, None)
             }
-            Target::Blob(writer) => (writer.digest(), writer.written(), Some(writer)),
+            Target::Blob(writer) => {
+                let (blob, digest, size_bytes) = writer.finish();
+                (digest, size_bytes, Some(blob))
+            }
+            Target::Tar(blob) => (diff_id.clone(), blob.written(), Some(blob)),
         };
         // Nobody listens if the upload failed; whoever pushes sees that.
         let _ = told.send(digest.clone());
         match blob {
-            Some(writer) => session.forms.keep(writer),
+            Some(blob) => session.forms.keep(blob, digest.clone()),
             None => session.forms.has_made(digest.clone(), growing),
         }
         if let Some((repository, upload)) = upload {

@@ -21,11 +21,18 @@ use crate::store::{Inner, Store};
 /// gone on with.
 #[derive(Debug)]
 pub struct BlobWriter {
-    store: Arc<Inner>,
-    draft: Draft,
+    file: BlobFile,
     hasher: Hasher,
     expected: Option<Digest>,
     expected_size: Option<u64>,
+}
+
+/// The file of a blob on its way into the store, for bytes that are hashed elsewhere. Dropping it without
+/// [`commit_as`](Self::commit_as) discards it.
+#[derive(Debug)]
+pub struct BlobFile {
+    store: Arc<Inner>,
+    draft: Draft,
     written: u64,
     leaving: Leaving,
 }
@@ -81,12 +88,17 @@ impl Store {
 
     /// Starts a blob. With `expected` and `size_bytes`, other content is refused.
     pub fn blob_writer(&self, expected: Option<&Digest>, size_bytes: Option<u64>) -> Result<BlobWriter> {
+        Ok(BlobWriter::new(self.blob_file()?, expected, size_bytes))
+    }
+
+    /// Starts the file of a blob, for bytes that are hashed elsewhere.
+    pub fn blob_file(&self) -> Result<BlobFile> {
         let tmp = self.session().tmp();
         let file = tempfile::Builder::new()
             .prefix("blob-")
             .tempfile_in(tmp)
             .map_err(Error::io("create a temporary file in", tmp))?;
-        Ok(self.draft(Draft::Temporary(file), expected, size_bytes))
+        Ok(self.draft(Draft::Temporary(file)))
     }
 
     /// Starts a blob, or goes on with what an earlier writer of it left, which is read for that. What this writer leaves
@@ -98,23 +110,16 @@ impl Store {
         let Some((file, path)) = partial::open(self.layout(), expected)? else {
             return self.blob_writer(Some(expected), Some(size_bytes));
         };
-        let mut writer = self.draft(Draft::Partial(file, path.clone()), Some(expected), Some(size_bytes));
+        let draft = self.draft(Draft::Partial(file, path.clone()));
+        let mut writer = BlobWriter::new(draft, Some(expected), Some(size_bytes));
         if !writer.take_up(expected, size_bytes).unwrap_or(false) {
             writer.restart().map_err(Error::io("write", path))?;
         }
         Ok(writer)
     }
 
-    fn draft(&self, draft: Draft, expected: Option<&Digest>, size_bytes: Option<u64>) -> BlobWriter {
-        BlobWriter {
-            store: Arc::clone(self.inner()),
-            draft,
-            hasher: expected.map_or_else(|| Hasher::new(Algorithm::Sha256), Digest::hasher),
-            expected: expected.cloned(),
-            expected_size: size_bytes,
-            written: 0,
-            leaving: Leaving::default(),
-        }
+    fn draft(&self, draft: Draft) -> BlobFile {
+        BlobFile { store: Arc::clone(self.inner()), draft, written: 0, leaving: Leaving::default() }
     }
 
     /// A file without a name, on the store's disk, for what nobody needs any more when it is closed.
@@ -170,7 +175,7 @@ impl Store {
     }
 }
 
-impl BlobWriter {
+impl BlobFile {
     /// Bytes written so far.
     pub fn written(&self) -> u64 {
         self.written
@@ -181,6 +186,47 @@ impl BlobWriter {
         self.draft.file().try_clone().map_err(Error::io("open", "a blob"))
     }
 
+    /// Makes the blob durable and visible under the digest of what was written.
+    pub fn commit_as(self, digest: &Digest) -> Result<()> {
+        let path = self.store.layout.blob(digest);
+        self.store.hold_blob(digest)?;
+        let file = self.draft.file();
+        file.set_permissions(fs::Permissions::from_mode(0o444)).map_err(Error::io("chmod", &path))?;
+        self.store.sync_blob(file, &path)?;
+        self.draft.persist(&path).map_err(Error::io("rename to", &path))?;
+        self.store.sync_blob_names(digest.algorithm())
+    }
+}
+
+impl Write for BlobFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.draft.file().write(bytes)?;
+        self.written += count as u64;
+        self.leaving.reached(self.draft.file(), self.written);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl BlobWriter {
+    fn new(file: BlobFile, expected: Option<&Digest>, size_bytes: Option<u64>) -> Self {
+        let hasher = expected.map_or_else(|| Hasher::new(Algorithm::Sha256), Digest::hasher);
+        Self { file, hasher, expected: expected.cloned(), expected_size: size_bytes }
+    }
+
+    /// Bytes written so far.
+    pub fn written(&self) -> u64 {
+        self.file.written
+    }
+
+    /// The file, to read at positions what was written so far.
+    pub fn reader(&self) -> Result<File> {
+        self.file.reader()
+    }
+
     /// The digest of the bytes written so far.
     pub fn digest(&self) -> Digest {
         self.hasher.clone().finish()
@@ -188,51 +234,46 @@ impl BlobWriter {
 
     /// Hashes what is there; `false` if it cannot be the beginning of the blob.
     fn take_up(&mut self, expected: &Digest, size_bytes: u64) -> io::Result<bool> {
-        let mut file = self.draft.file();
+        let mut file = self.file.draft.file();
+        let mut written = 0;
         let mut buffer = vec![0; 1 << 20];
-        while self.written <= size_bytes {
+        while written <= size_bytes {
             let count = file.read(&mut buffer)?;
             if count == 0 {
                 break;
             }
             self.hasher.update(&buffer[..count]);
-            self.written += count as u64;
+            written += count as u64;
         }
-        self.leaving = Leaving::from(self.written);
-        Ok(self.written < size_bytes || self.written == size_bytes && self.digest() == *expected)
+        (self.file.written, self.file.leaving) = (written, Leaving::from(written));
+        Ok(written < size_bytes || written == size_bytes && self.digest() == *expected)
     }
 
     /// Forgets the bytes written so far.
     pub fn restart(&mut self) -> io::Result<()> {
-        let mut file = self.draft.file();
+        let mut file = self.file.draft.file();
         file.set_len(0)?;
         file.rewind()?;
         self.hasher = self.expected.as_ref().map_or_else(|| Hasher::new(Algorithm::Sha256), Digest::hasher);
-        (self.written, self.leaving) = (0, Leaving::default());
+        (self.file.written, self.file.leaving) = (0, Leaving::default());
         Ok(())
     }
 
     /// Checks size and digest and makes the blob durable and visible.
     pub fn commit(self) -> Result<Digest> {
-        let found = self.hasher.finish();
+        let (found, written) = (self.hasher.finish(), self.file.written);
         if let Some(expected) = self.expected_size
-            && expected != self.written
+            && expected != written
         {
             let digest = self.expected.as_ref().unwrap_or(&found).to_string();
-            return Err(Error::SizeMismatch { digest, expected, found: self.written });
+            return Err(Error::SizeMismatch { digest, expected, found: written });
         }
         if let Some(expected) = self.expected
             && expected != found
         {
             return Err(Error::DigestMismatch { expected, found });
         }
-        let path = self.store.layout.blob(&found);
-        self.store.hold_blob(&found)?;
-        let file = self.draft.file();
-        file.set_permissions(fs::Permissions::from_mode(0o444)).map_err(Error::io("chmod", &path))?;
-        self.store.sync_blob(file, &path)?;
-        self.draft.persist(&path).map_err(Error::io("rename to", &path))?;
-        self.store.sync_blob_names(found.algorithm())?;
+        self.file.commit_as(&found)?;
         Ok(found)
     }
 }
@@ -240,17 +281,15 @@ impl BlobWriter {
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if let Some(limit) = self.expected_size
-            && self.written + bytes.len() as u64 > limit
+            && self.file.written + bytes.len() as u64 > limit
         {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("more than the announced {limit} bytes"),
             ));
         }
-        let count = self.draft.file().write(bytes)?;
+        let count = self.file.write(bytes)?;
         self.hasher.update(&bytes[..count]);
-        self.written += count as u64;
-        self.leaving.reached(self.draft.file(), self.written);
         Ok(count)
     }
 

@@ -41,7 +41,7 @@ mod view;
 mod xattrs;
 
 pub use active::{Active, Announce};
-pub use blobs::BlobWriter;
+pub use blobs::{BlobFile, BlobWriter};
 pub use cache_mounts::{CacheMount, Sharing};
 pub use chain::{BlobForm, Chain, ContentId, DiffId, LayerId, LayerInfo};
 pub use error::{Error, Result};

@@ -111,7 +111,7 @@ fn finish(
     making: Making,
     info: &LayerInfo,
 ) -> Result<(Digest, u64), BuildError> {
-    let (digest, size_bytes) = making.finish()?;
+    let (digest, size_bytes) = making.finish(&info.diff_id)?;
     forms::remember(&build.session, &info.diff_id, &form.format, digest.clone(), size_bytes)?;
     Ok((digest, size_bytes))
 }
