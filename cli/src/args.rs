@@ -69,7 +69,7 @@ pub enum Command {
     Export(commands::look::ExportArgs),
     /// Show what two images differ in: config, layers, files
     Diff(commands::diff::DiffArgs),
-    /// Copy an image between registries and OCI layouts
+    /// Copy an image between registries, OCI layouts and archives
     Copy(commands::copy::CopyArgs),
     /// List what refers to an image: signatures, attestations, SBOMs
     Referrers(commands::copy::ReferrersArgs),

@@ -36,7 +36,7 @@ pub struct Limits {
     pub range_bytes: u64,
     /// Bytes that a blob must lack to be fetched in ranges.
     pub ranged_from_bytes: u64,
-    /// A connection that brings more bytes a second does for its blob.
+    /// A connection that brings more bytes in each second that it lets us wait does for its blob.
     pub fast_bytes_per_second: u64,
     /// How long a connection is watched for that.
     pub ranged_after: Duration,

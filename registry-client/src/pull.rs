@@ -5,6 +5,8 @@
 //! begun again once if the whole was wrong. A descriptor's `urls` are never fetched. A slow connection for a
 //! big blob gets company from `ranges`.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use bytes::Bytes;
 use cooper_oci::{Descriptor, Digest, Hasher, Reference};
@@ -35,25 +37,32 @@ impl Client {
         sink: &mut S,
     ) -> Result<()> {
         let target = target_of(reference, &descriptor.digest);
-        self.unless_cancelled(&target, self.pull_across(reference, descriptor, &target, sink)).await
+        let pull = self.pull_across(reference, descriptor, &target, sink, Part::Own);
+        self.unless_cancelled(&target, pull).await
     }
 
     /// Asks one place after the other.
-    async fn pull_across<S: BlobSink + ?Sized>(
+    pub(crate) async fn pull_across<S: BlobSink + ?Sized>(
         &self,
         reference: &Reference,
         descriptor: &Descriptor,
         target: &Target,
         sink: &mut S,
+        part: Part,
     ) -> Result<()> {
         let endpoints = self.endpoints(reference, Access::Pull).await?;
         let mut fallen = Fallen::new(self, target);
         for (n, endpoint) in endpoints.iter().enumerate() {
             let hasher = (!sink.hashes()).then(|| descriptor.digest.hasher());
             let offset = sink.held_bytes();
-            let ahead = Ahead::new(&self.inner.limits, descriptor.size);
+            let mut ahead = Ahead::new(&self.inner.limits, descriptor.size);
+            if part == Part::OfPush && offset > 0 {
+                // The push may want a chunk only.
+                ahead.most = 0;
+            }
+            let ranges = true;
             let mut pull =
-                Pull { client: self, endpoint, target, descriptor, hasher, offset, ranges: true, ahead };
+                Pull { client: self, endpoint, target, descriptor, part, hasher, offset, ranges, ahead };
             let Err(error) = pull.run(sink).await else { return Ok(()) };
             if pull.offset > sink.held_bytes() && n + 1 < endpoints.len() {
                 // The next place begins again: what a mirror gave may be what is wrong.
@@ -98,12 +107,22 @@ impl Client {
     }
 }
 
+/// What a pull is a part of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Of nothing: it waits for its turn among the transfers of its registry, and tells how far it is.
+    Own,
+    /// Of a push that reads it: that has had its turn, and tells.
+    OfPush,
+}
+
 /// One blob on its way.
 pub(crate) struct Pull<'a> {
     pub(crate) client: &'a Client,
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) target: &'a Target,
     pub(crate) descriptor: &'a Descriptor,
+    part: Part,
     /// Unless the sink hashes.
     hasher: Option<Hasher>,
     /// Bytes that the sink has.
@@ -129,7 +148,13 @@ impl<'a> Pull<'a> {
             return self.finish(sink).await;
         }
         let slot = self.client.inner.slot(self.endpoint);
-        let _permit = slot.acquire().await.map_err(|_| Error::stalled(self.target, "no transfer slot"))?;
+        let _permit = match self.part {
+            Part::Own => {
+                Some(slot.acquire().await.map_err(|_| Error::stalled(self.target, "no transfer slot"))?)
+            }
+            // Not waited for: all may be held by pushes to the same registry.
+            Part::OfPush => slot.try_acquire().ok(),
+        };
         let mut attempts = self.client.inner.attempts(self.endpoint);
         let mut second = false;
         loop {
@@ -219,6 +244,9 @@ impl<'a> Pull<'a> {
 
     /// Tells how much there is, what waits for its turn included.
     pub(crate) fn observe(&self) {
+        if self.part == Part::OfPush {
+            return;
+        }
         let done = self.offset + self.ahead.waiting();
         self.client.observe(Direction::Pull, &self.descriptor.digest, done, self.descriptor.size);
     }
@@ -305,16 +333,21 @@ impl<'a> Pull<'a> {
     ) -> Result<End> {
         let inner = &self.client.inner;
         let limits = &inner.limits;
-        let (mut window, mut window_bytes) = (Instant::now(), 0u64);
-        let (mut since, mut since_bytes) = (window, 0u64);
+        // That the sink is slow is not the connection's fault: only waiting for this counts.
+        let (mut window, mut window_bytes) = (Duration::ZERO, 0u64);
+        let (mut since, mut since_bytes, mut waited) = (Instant::now(), 0u64, Duration::ZERO);
         loop {
             if since.elapsed() >= limits.ranged_after {
-                if skip == 0 && self.wants_ranges(since_bytes, since) {
+                if skip == 0 && self.wants_ranges(since_bytes, waited) {
                     return self.in_ranges(Some(response), sink).await;
                 }
-                (since, since_bytes) = (Instant::now(), 0);
+                (since, since_bytes, waited) = (Instant::now(), 0, Duration::ZERO);
             }
-            let mut chunk = match inner.transport.chunk(self.target, &mut response).await {
+            let asked = Instant::now();
+            let answer = inner.transport.chunk(self.target, &mut response).await;
+            waited += asked.elapsed();
+            window += asked.elapsed();
+            let mut chunk = match answer {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) if self.offset == self.descriptor.size => return Ok(End::Complete),
                 // A connection that ends early without an error is a break like any other.
@@ -326,12 +359,12 @@ impl<'a> Pull<'a> {
             };
             window_bytes += chunk.len() as u64;
             since_bytes += chunk.len() as u64;
-            if window.elapsed() >= limits.idle_timeout {
+            if window >= limits.idle_timeout {
                 if window_bytes < limits.slowest_bytes {
                     let error = Error::stalled(self.target, "the transfer is too slow");
                     return Ok(End::Broken(SendError::passing(error)));
                 }
-                (window, window_bytes) = (Instant::now(), 0);
+                (window, window_bytes) = (Duration::ZERO, 0);
             }
             let known = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
             skip -= known as u64;

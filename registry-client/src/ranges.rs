@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -47,11 +48,11 @@ enum News {
 type Lines<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = News> + Send + 'a>>>;
 
 impl<'a> Pull<'a> {
-    /// Whether a connection that brought `bytes` since `since` should get company.
-    pub(crate) fn wants_ranges(&self, bytes: u64, since: Instant) -> bool {
+    /// Whether a connection that brought `bytes`, for which it let us wait so long, should get company.
+    pub(crate) fn wants_ranges(&self, bytes: u64, waited: Duration) -> bool {
         let limits = &self.client.inner.limits;
         let lacks = self.descriptor.size.saturating_sub(self.offset);
-        let nanos = since.elapsed().as_nanos();
+        let nanos = waited.as_nanos().max(1);
         let slow = u128::from(bytes) * 1_000_000_000 < u128::from(limits.fast_bytes_per_second) * nanos;
         self.ranges && self.ahead.most > 0 && lacks >= limits.ranged_from_bytes && slow
     }
@@ -76,7 +77,7 @@ impl<'a> Pull<'a> {
             lines.push(self.listen(Line { id, from: self.offset, response, place: None }));
         }
         let limits = &self.client.inner.limits;
-        let (mut window, mut window_bytes) = (Instant::now(), 0u64);
+        let (mut window, mut window_bytes) = (Duration::ZERO, 0u64);
         loop {
             if self.ahead.is_empty() {
                 if self.offset == self.descriptor.size {
@@ -87,7 +88,9 @@ impl<'a> Pull<'a> {
                 }
             }
             self.begin_more(&mut lines, &mut own);
+            let asked = Instant::now();
             let Some(news) = lines.next().await else { return Ok(End::Rest) };
+            window += asked.elapsed();
             let (line, chunk) = match news {
                 News::Answer { asked: Asked { id, from, end }, place, answer } => {
                     let first = place.is_none();
@@ -103,12 +106,12 @@ impl<'a> Pull<'a> {
                 News::Chunk { line, chunk } => (line, chunk),
             };
             window_bytes += chunk.as_ref().map_or(0, |c| c.as_ref().map_or(0, Bytes::len)) as u64;
-            if window.elapsed() >= limits.idle_timeout {
+            if window >= limits.idle_timeout {
                 if window_bytes < limits.slowest_bytes {
                     let error = Error::stalled(self.target, "the transfer is too slow");
                     return Ok(End::Broken(SendError::passing(error)));
                 }
-                (window, window_bytes) = (Instant::now(), 0);
+                (window, window_bytes) = (Duration::ZERO, 0);
             }
             let first = line.place.is_none();
             if let Some(line) = self.take(line, chunk, sink).await? {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use cooper_oci::{Descriptor, media};
 use cooper_registry_client::{
-    Client, Credential, ErrorKind, HostFiles, Hosts, Notice, PushOptions, Secret, WriteSink,
+    Client, CopyOptions, Credential, ErrorKind, HostFiles, Hosts, Notice, PushOptions, Secret, WriteSink,
 };
 
-use crate::common::fake::{Fake, Reply};
+use crate::common::fake::{Fake, Reply, blob};
 use crate::common::{builder, layer, manifest, noise, reference};
 
 /// A registry with one image, `library/app:1`.
@@ -75,6 +75,27 @@ async fn r050_mirrors_are_asked_in_order_and_fallen_through() {
     let text: Vec<String> = notices.iter().map(ToString::to_string).collect();
     assert!(text[0].contains("reg.test/library/app:1") && text[0].contains("not found"), "{text:?}");
     assert!(text[1].contains("503") && text[1].contains(&full.address.to_string()), "{text:?}");
+}
+
+#[tokio::test]
+async fn r050_a_copy_goes_on_where_a_mirror_broke_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let big = layer(&noise(50_000)).digest.to_string();
+    let asked = big.clone();
+    let mirror = stocked(move |r| match (r.is("GET", &asked), r.header("range")) {
+        (true, None) => Some(blob(&noise(50_000), None).cut(20_000)),
+        (true, Some(_)) => Some(Reply::new(503)),
+        _ => None,
+    })
+    .await;
+    let (upstream, target) = (stocked(|_| None).await, Fake::start(|_, _| None).await);
+    let (client, _) = client(conf(dir.path(), &mirrored(&upstream, &[&mirror])));
+    let (from, to) = (reference("reg.test", "library/app:1"), reference(target.address, "app:1"));
+    client.copy(&from, &to, &CopyOptions::default()).await.unwrap();
+    assert!(target.content().blobs[&big] == noise(50_000));
+    let requests = upstream.requests("GET", &big);
+    let ranges: Vec<_> = requests.iter().map(|r| r.header("range")).collect();
+    assert_eq!(ranges, [Some("bytes=20000-")]);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use cooper_registry_client::{Client, Credential, Limits, Secret};
+use cooper_oci::{Descriptor, media};
+use cooper_registry_client::{Client, CopyOptions, Credential, Limits, Secret};
 
 use crate::common::fake::{Content, Fake, Reply, Request, span, usual};
 use crate::common::{builder, layer, noise, reference};
@@ -208,4 +209,37 @@ async fn r034_a_wrong_segment_is_found_and_all_comes_again_in_one_piece() {
     pull(&client(), &fake, &blob).await;
     let log = fake.log();
     assert!(log.last().is_some_and(|r| r.header("range").is_none()));
+}
+
+#[tokio::test]
+async fn r045_a_copy_reads_over_several_connections_and_sends_in_order() {
+    let blob = noise(SIZE);
+    let digest = layer(&blob).digest;
+    let big = digest.to_string();
+    let source = Fake::start(move |r, c| {
+        // After its manifest, its config and this come three ranges.
+        let first = r.is("GET", &big) && r.header("range").is_none();
+        first.then(|| usual(c, r).hold(RANGE / 2, 6))
+    })
+    .await;
+    let bytes = crate::common::manifest(&Descriptor::of(media::OCI_CONFIG, b"{}"), &layer(&blob));
+    source.content().add(&blob);
+    source.content().add(b"{}");
+    source.content().manifests.insert("1".into(), crate::common::fake::manifest(&bytes));
+    let target = Fake::start(|_, _| None).await;
+    let (from, to) = (reference(source.address, "x:1"), reference(target.address, "y:1"));
+    client().copy(&from, &to, &CopyOptions::default()).await.unwrap();
+    assert!(target.content().blobs[digest.as_str()] == blob);
+    let mut spans = spans(&source);
+    spans.sort_unstable();
+    assert!(spans.len() > 3 && spans.windows(2).all(|two| two[0].1 <= two[1].0), "{spans:?}");
+    // Within one registry the places for transfers do not suffice for both.
+    let one = builder().limits(Limits { transfers: 1, ..limits() }).build();
+    let bytes = crate::common::manifest(&Descriptor::of(media::OCI_CONFIG, b"[]"), &layer(&blob[1..]));
+    let single = Fake::start(|r, _| r.queries("mount").first().map(|_| Reply::new(404))).await;
+    single.content().add(&blob[1..]);
+    single.content().add(b"[]");
+    single.content().manifests.insert("1".into(), crate::common::fake::manifest(&bytes));
+    let (from, to) = (reference(single.address, "x:1"), reference(single.address, "y:2"));
+    one.copy(&from, &to, &CopyOptions::default()).await.unwrap();
 }
