@@ -237,8 +237,12 @@ impl Session {
             let (image, _) = self.sendable(&reference, &target).await?;
             Bundle::new(vec![image], false, true)?
         };
-        transfer::push_bundle(&self.0, &bundle, std::slice::from_ref(&reference), &events).await?;
-        Ok(bundle.descriptor)
+        let session = self.0.clone();
+        // Among the tasks of its connections: from another thread, each question would wake two.
+        let pushed = task::spawn(async move {
+            transfer::push_bundle(&session, &bundle, &[reference], &events).await.map(|()| bundle.descriptor)
+        });
+        pushed.join().await?
     }
 
     /// All images of an index. If all can go as they are, so does the index.

@@ -20,8 +20,8 @@ use rustix::io::Errno;
 use crate::sent::Sent;
 use crate::transport::Outgoing;
 
-/// Bytes that the kernel is asked to move at once.
-const PART_BYTES: u64 = 1 << 20;
+/// Bytes that the kernel is asked to move at once: more than a socket holds.
+const PART_BYTES: u64 = 8 << 20;
 /// Bytes of an answer; what its body says beyond them is not read.
 const ANSWER_BYTES: usize = 128 << 10;
 const MOST_HEADERS: usize = 100;

@@ -60,8 +60,8 @@ const JOURNAL_FROM: u64 = 32 << 20;
 const WITHOUT_CHUNKS: &[&str] = &["ghcr.io", "gcr.io", "pkg.dev"];
 /// Size of the chunks that replace a body that does not get through, and the least that the journal asks for.
 const CHUNK_BYTES: u64 = 16 << 20;
-/// The largest chunks that nobody asked for.
-const MOST_CHUNK_BYTES: u64 = 64 << 20;
+/// The largest that it begins with.
+const LARGE_CHUNK_BYTES: u64 = 64 << 20;
 
 impl Client {
     /// Makes a repository hold a blob, by the cheapest way that works. Pushes of one blob to one
@@ -280,12 +280,12 @@ impl Push<'_> {
     ) -> Result<()> {
         let upload = self.begun(descriptor);
         let mut attempts: Attempts<'_> = self.client.inner.attempts(self.endpoint);
-        let even = |bytes| Chunks { bytes, most_bytes: bytes };
+        let even = |bytes| Chunks { bytes, grow: false };
         let asked = options.chunk_bytes.filter(|n| *n > 0).map(even);
         let mut chunks = asked;
         if note.is_some() && self.takes_chunks() {
-            let bytes = (descriptor.size / 24).clamp(CHUNK_BYTES, MOST_CHUNK_BYTES);
-            chunks = asked.or(Some(Chunks { bytes, most_bytes: MOST_CHUNK_BYTES }));
+            let bytes = (descriptor.size / 24).clamp(CHUNK_BYTES, LARGE_CHUNK_BYTES);
+            chunks = asked.or(Some(Chunks { bytes, grow: true }));
         }
         let moved = |session: &Session| {
             self.remember(Some(session));

@@ -9,7 +9,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use cooper_oci::{Descriptor, Digest};
@@ -47,14 +46,14 @@ pub(crate) enum Step {
 pub(crate) struct Chunks {
     /// Bytes of the first.
     pub(crate) bytes: u64,
-    /// Bytes that they may grow to while each takes but a moment: registries sync what they have at the end of each.
-    pub(crate) most_bytes: u64,
+    /// Whether others may be as large as the connection is fast: registries sync what they have at the end of each.
+    pub(crate) grow: bool,
 }
 
 /// The smallest body that is worth a connection of its own.
 const DIRECT_FROM: u64 = 1 << 20;
-/// A chunk that took no longer may be followed by a larger one: little is lost with it.
-const QUICK: Duration = Duration::from_millis(500);
+/// How long a chunk that grew should take: no more than that is lost with it.
+const CHUNK_MILLIS: u64 = 2000;
 
 /// What all requests of an upload share.
 pub(crate) struct Upload<'a> {
@@ -123,7 +122,7 @@ impl Upload<'_> {
         let size = self.descriptor.size;
         // An absurd minimum means one chunk.
         let least = chunks.bytes.max(session.least_chunk_bytes.unwrap_or(0));
-        let (mut chunk_bytes, mut most) = (least, chunks.most_bytes);
+        let (mut chunk_bytes, mut grow) = (least, chunks.grow);
         while offset < size {
             let begun = Instant::now();
             let end = offset.saturating_add(chunk_bytes).min(size);
@@ -137,17 +136,20 @@ impl Upload<'_> {
                     200..=299 => {
                         session.moved(self.endpoint, self.target, &reply)?;
                         moved(&session);
+                        if grow {
+                            let millis =
+                                u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+                            let fitting = (end - offset).saturating_mul(CHUNK_MILLIS) / millis;
+                            chunk_bytes = fitting.max(least);
+                        }
                         offset = accepted(&reply, offset, end);
                         self.reach(offset, attempts);
                         self.client.observe(Direction::Push, &self.descriptor.digest, offset, size);
-                        if begun.elapsed() < QUICK {
-                            chunk_bytes = chunk_bytes.saturating_mul(4).min(most).max(least);
-                        }
                         continue;
                     }
                     // Something on the way takes no larger ones.
                     413 if chunk_bytes > least => {
-                        (chunk_bytes, most) = (least, least);
+                        (chunk_bytes, grow) = (least, false);
                         (Failure::default(), self.client.inner.refuse(self.target, reply).await)
                     }
                     404 | 405 | 501 | 400 | 411 | 413 if offset == 0 => return Ok(Step::ChunksRefused),
