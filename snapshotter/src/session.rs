@@ -4,7 +4,8 @@
 //! each object in use, `s <snapshot id>` or `b <digest>`. Collection reads the leases of live sessions and
 //! never takes what they name. A line is appended *before* the object is looked at, under a shared lock of
 //! `locks/gc`, which collection holds exclusively: there is no moment between "found" and "held".
-//! `tmp/<id>/` is the session's own; when the lock is free its owner is dead, and both are removed.
+//! `tmp/<id>/` is the session's own, made when it is first needed: to remove a directory takes ext4 milliseconds. When the
+//! lock is free its owner is dead, and both are removed.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -12,8 +13,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::files;
@@ -27,6 +28,8 @@ const SHELF: u64 = 64;
 #[derive(Debug)]
 pub(crate) struct Session {
     tmp: PathBuf,
+    /// Whether the directory was made.
+    made: OnceLock<()>,
     lock_path: PathBuf,
     lease: Mutex<Lease>,
     next: AtomicU64,
@@ -56,29 +59,32 @@ impl Session {
             if file.metadata().map_err(Error::io("look at", &lock_path))?.nlink() == 0 {
                 continue;
             }
-            let tmp = layout.tmp().join(&id);
-            fs::DirBuilder::new().mode(0o700).create(&tmp).map_err(Error::io("create", &tmp))?;
-            // The work directory of every overlay mount leaves freed inodes behind: see `spread_sessions`.
-            cooper_sys::fs::spread_subdirectories(cooper_sys::fs::open_dir(&tmp)?)?;
+            let (tmp, made) = (layout.tmp().join(&id), OnceLock::new());
             let lease = Mutex::new(Lease { file, held: HashSet::new() });
-            return Ok(Self { tmp, lock_path, lease, next: AtomicU64::new(0) });
+            return Ok(Self { tmp, made, lock_path, lease, next: AtomicU64::new(0) });
         }
     }
 
     /// The session's temporary directory.
     pub(crate) fn tmp(&self) -> &Path {
+        self.made.get_or_init(|| {
+            // If it cannot be made, whatever is to be made in it fails and names it.
+            let _ = fs::DirBuilder::new().mode(0o700).create(&self.tmp);
+            // The work directory of every overlay mount leaves freed inodes behind: see `spread_sessions`.
+            let _ = cooper_sys::fs::open_dir(&self.tmp).map(cooper_sys::fs::spread_subdirectories);
+        });
         &self.tmp
     }
 
     /// A path in the temporary directory that was never handed out before.
     pub(crate) fn fresh_path(&self, prefix: &str) -> PathBuf {
-        self.tmp.join(format!("{prefix}-{}", self.next.fetch_add(1, Ordering::Relaxed)))
+        self.tmp().join(format!("{prefix}-{}", self.next.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// As [`fresh_path`](Self::fresh_path), for a directory in which many files come and go: a few of them lie together.
     pub(crate) fn fresh_path_apart(&self, prefix: &str) -> Result<PathBuf> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let shelf = self.tmp.join(format!("shelf-{}", number / SHELF));
+        let shelf = self.tmp().join(format!("shelf-{}", number / SHELF));
         match fs::DirBuilder::new().mode(0o700).create(&shelf) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                 Err(Error::io("create", shelf)(error))
@@ -110,7 +116,9 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // Best effort: the next start cleans up what stays. The file goes before its lock does.
-        let _ = files::remove_tree(&self.tmp);
+        if self.made.get().is_some() {
+            let _ = files::remove_tree(&self.tmp);
+        }
         let _ = files::remove_file(&self.lock_path);
     }
 }

@@ -495,11 +495,8 @@ fn a_kill_at_any_moment_leaves_a_store_that_works() {
         child.kill().unwrap();
         child.wait().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        assert_eq!(
-            fs::read_dir(dir.path().join("tmp")).unwrap().count(),
-            1,
-            "only the session of this process"
-        );
+        let left = fs::read_dir(dir.path().join("tmp")).unwrap().count();
+        assert_eq!(left, 0, "the session of this process needs none yet");
         assert_eq!(store.verify_snapshots().unwrap(), 0);
         for name in fs::read_dir(dir.path().join("blobs/sha256")).unwrap() {
             let name = name.unwrap().file_name().into_string().unwrap();
