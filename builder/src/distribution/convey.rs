@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use cooper_oci::{Descriptor, Digest, HashingReader, Index, Manifest, Platform, Reference, media};
-use cooper_registry_client::{Copied, CopyOptions, ErrorKind, PushOptions, Pushed, ReadSource, WriteSink};
+use cooper_registry_client::{
+    Copied, CopyOptions, ErrorKind, FileSource, PushOptions, Pushed, ReadSource, WriteSink,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use super::layout::Layout;
@@ -225,8 +227,13 @@ impl Convey<'_> {
     async fn push(&self, to: &Reference, blob: &Descriptor) -> Result<Pushed, BuildError> {
         let shelf = self.images.shelf(self.from).await?;
         let (window, place) = (shelf.sized_blob(blob)?, shelf.place(&blob.digest));
-        let source = ReadSource(move |offset| Ok(window.reader(offset)));
-        let pushed = self.images.client.push_blob(to, blob, &source, &PushOptions::default()).await;
+        let (client, options) = (&self.images.client, PushOptions::default());
+        let pushed = if let Some(path) = shelf.file(&blob.digest) {
+            client.push_blob(to, blob, &FileSource(path), &options).await
+        } else {
+            let source = ReadSource(move |offset| Ok(window.reader(offset)));
+            client.push_blob(to, blob, &source, &options).await
+        };
         pushed.map_err(|e| match e.kind() {
             ErrorKind::Local => BuildError::user(format!("cannot read {place}")).caused_by_sources_of(e),
             _ if e.answer().is_some_and(|a| a.has_code("DIGEST_INVALID")) => {

@@ -79,6 +79,14 @@ impl Shelf {
         }
     }
 
+    /// The file that is a blob and nothing else, if there is one.
+    pub(crate) fn file(&self, digest: &Digest) -> Option<PathBuf> {
+        match &self.kind {
+            Form::Directory(path) => Some(directory_blob(path, digest)),
+            Form::Archive(_) | Form::Docker(_) => None,
+        }
+    }
+
     /// A blob, not verified.
     pub(crate) fn blob(&self, digest: &Digest) -> Result<Window, BuildError> {
         match &self.kind {
