@@ -293,8 +293,10 @@ impl Upload<'_> {
         sent: &Arc<Sent>,
     ) -> Result<Result<Reply, SendError>> {
         let transport = &self.client.inner.transport;
-        let large = part.end - part.start >= DIRECT_FROM;
-        if let Some(path) = source.file().filter(|_| large)
+        let (slot, limits) = (self.client.inner.slot(self.endpoint), &self.client.inner.limits);
+        let transfers = limits.transfers.max(1) - slot.available_permits();
+        let worth = part.end - part.start >= DIRECT_FROM && transfers >= limits.direct_from;
+        if let Some(path) = source.file().filter(|_| worth)
             && let Some(address) = transport.direct_way(&outgoing.home, &outgoing.url)
         {
             let file = (self.file(path).await?, part);

@@ -49,6 +49,11 @@ impl Held {
     }
 }
 
+/// Sends any file by the kernel.
+fn eager() -> Client {
+    builder().limits(Limits { direct_from: 1, ..Limits::default() }).build()
+}
+
 fn in_chunks(bytes: u64) -> PushOptions {
     PushOptions { chunk_bytes: Some(bytes), ..PushOptions::default() }
 }
@@ -73,7 +78,7 @@ async fn a_file_goes_as_a_whole_and_in_chunks_with_the_token_that_was_asked_for(
             (!known).then(|| Reply::new(401).header("www-authenticate", ask))
         })
         .await;
-        let pushed = held.push(&builder().build(), &fake, &options).await.unwrap();
+        let pushed = held.push(&eager(), &fake, &options).await.unwrap();
         assert_eq!(pushed, Pushed::Uploaded);
         assert!(held.is_at(&fake));
         let log = fake.log();
@@ -99,7 +104,7 @@ async fn what_is_refused_before_its_end_is_not_sent_to_its_end() {
             sends(r).then(|| Reply::new(403).body(body))
         })
         .await;
-        let error = held.push(&builder().build(), &fake, &options).await.unwrap_err();
+        let error = held.push(&eager(), &fake, &options).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Denied);
         assert!(error.to_string().contains("quota exceeded"), "{error}");
         fake.until(1, sends).await;
@@ -118,7 +123,7 @@ async fn a_connection_that_breaks_is_followed_by_another() {
             move |r, _| (sends(r) && !broke.swap(true, Ordering::Relaxed)).then_some(1_000_000),
         )
         .await;
-        assert_eq!(held.push(&builder().build(), &fake, &options).await.unwrap(), Pushed::Uploaded);
+        assert_eq!(held.push(&eager(), &fake, &options).await.unwrap(), Pushed::Uploaded);
         assert!(held.is_at(&fake));
     }
 }
@@ -128,10 +133,10 @@ async fn a_file_that_is_too_short_or_gone_is_named_as_the_cause() {
     let mut held = Held::new(4_000_000);
     held.descriptor.size += 1;
     let fake = Fake::start(|_, _| None).await;
-    let error = held.push(&builder().build(), &fake, &PushOptions::default()).await.unwrap_err();
+    let error = held.push(&eager(), &fake, &PushOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Local, "{error}");
     std::fs::remove_file(held.source().0).unwrap();
-    let error = held.push(&builder().build(), &fake, &PushOptions::default()).await.unwrap_err();
+    let error = held.push(&eager(), &fake, &PushOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Local, "{error}");
     assert!(fake.content().blobs.is_empty());
 }
@@ -141,7 +146,7 @@ async fn a_file_with_another_content_is_found_out_by_the_registry() {
     let mut held = Held::new(4_000_000);
     held.descriptor.digest = Digest::sha256_of(b"another");
     let fake = Fake::start(|_, _| None).await;
-    let error = held.push(&builder().build(), &fake, &PushOptions::default()).await.unwrap_err();
+    let error = held.push(&eager(), &fake, &PushOptions::default()).await.unwrap_err();
     assert!(error.answer().is_some_and(|answer| answer.has_code("DIGEST_INVALID")), "{error}");
 }
 
@@ -150,14 +155,14 @@ async fn a_registry_that_takes_nothing_more_is_given_up_and_one_may_cancel() {
     let held = Held::new(2 * MUCH);
     // It reads nothing, and of its answer the end is missing.
     let fake = Fake::start_early(|r, _| sends(r).then(|| Reply::new(202).body("x").stall(0))).await;
-    let limits = Limits { idle_timeout: Duration::from_millis(200), ..Limits::default() };
+    let limits = Limits { direct_from: 1, idle_timeout: Duration::from_millis(200), ..Limits::default() };
     let once = RetryPolicy { max_tries: 1, ..RetryPolicy::default() };
     let client = builder().limits(limits).retry(once).build();
     let error = held.push(&client, &fake, &PushOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Network, "{error}");
 
     let cancel = Cancel::default();
-    let (client, stop) = (builder().build().with_cancel(cancel.clone()), Arc::new(cancel));
+    let (client, stop) = (eager().with_cancel(cancel.clone()), Arc::new(cancel));
     let observed = client.with_observer(Arc::new(move |_| stop.cancel()));
     let error = held.push(&observed, &fake, &PushOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled, "{error}");
