@@ -280,6 +280,16 @@ impl Session {
         Ok(found.unwrap_or_else(|| reference.clone()))
     }
 
+    /// Whether a layer of a stored image was made here: it is uncompressed, and did not come as such a blob.
+    fn is_ours(&self, diff_id: &Digest, descriptor: &Descriptor) -> Result<bool, BuildError> {
+        let store = &self.0.store;
+        if descriptor.digest != *diff_id {
+            return Ok(false);
+        }
+        let kept = store.layer(diff_id)?.is_some_and(|info| info.blobs.iter().any(|b| b.digest == *diff_id));
+        Ok(kept || store.has_blob(diff_id)?.is_none())
+    }
+
     /// An image of the store in the form that registries take; true if that is the form it has.
     async fn sendable(
         &self,
@@ -288,13 +298,13 @@ impl Session {
     ) -> Result<(AssembledImage, bool), BuildError> {
         let source = ImageSource::Registry(self.neighbour(reference, target)?);
         let image = image_source::load_stored(&self.0, &source, target).await?;
-        let as_stored = image
-            .layers()
-            .all(|(diff_id, d)| d.digest != *diff_id && !d.annotations.contains_key(SOURCE_ANNOTATION));
         let origins = Origins::default();
         let mut rootfs = Rootfs::default();
+        let mut as_stored = true;
         for (diff_id, descriptor) in image.layers() {
-            if descriptor.digest != *diff_id {
+            let is_ours = self.is_ours(diff_id, descriptor)?;
+            as_stored &= !is_ours && !descriptor.annotations.contains_key(SOURCE_ANNOTATION);
+            if !is_ours {
                 let mut descriptor = descriptor.clone();
                 let from = descriptor.annotations.remove(SOURCE_ANNOTATION);
                 let source = match from.and_then(|f| f.parse::<Reference>().ok()) {

@@ -71,6 +71,30 @@ fn what_is_pushed_can_be_pulled() {
 }
 
 #[test]
+fn an_image_with_uncompressed_layers_goes_on_as_it_came() {
+    let Some(registry) = Registry::start() else { return };
+    let (here, there) = (Context::new("plain-push"), Context::new("plain-pull"));
+    let (name, copy) = (registry.image("demo:1"), registry.image("copy:1"));
+    here.write("project/Dockerfile", "FROM scratch\nCOPY Dockerfile /file\n");
+    let output = format!("type=image,name={name},push=true,compression=uncompressed");
+    let project = here.dir().join("project");
+    here.build(["--output", &output, project.to_str().unwrap()]).expect_success();
+    let pulled = there.run(["pull", "-q", &name]).expect_success().stdout;
+    there.run(["tag", &name, &copy]).expect_success();
+    // Also after its layer was unpacked.
+    for _ in 0..2 {
+        assert_eq!(there.run(["push", "-q", &copy]).expect_success().stdout, pulled);
+        assert_eq!(here.run(["digest", &copy]).expect_success().stdout, pulled);
+        let tar = there.run(["export", &format!("store://{name}")]).expect_success();
+        assert!(tar.stdout.contains("COPY Dockerfile /file"), "{tar}");
+        here.run(["delete", &copy]);
+    }
+    // What was made here is compressed on its way to a registry.
+    here.build(["-t", &copy, project.to_str().unwrap()]).expect_success();
+    assert_ne!(here.run(["push", "-q", &copy]).expect_success().stdout, pulled);
+}
+
+#[test]
 fn build_and_push_in_one() {
     let Some(registry) = Registry::start() else { return };
     let context = Context::new("build-push");

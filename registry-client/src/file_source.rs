@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -26,10 +26,6 @@ impl BlobSource for FileSource {
         let file = blocking(move || File::open(path)).await??;
         let reading = Reading { file: Arc::new(file), at: offset, buffers: Buffers::default() };
         Ok(Box::pin(futures_util::stream::try_unfold(reading, Reading::next)))
-    }
-
-    fn file(&self) -> Option<&Path> {
-        Some(&self.0)
     }
 }
 

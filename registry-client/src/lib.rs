@@ -55,7 +55,6 @@ mod certificate;
 mod circuit;
 mod client;
 mod copy;
-mod direct;
 mod endpoint;
 mod error;
 mod file_source;

@@ -27,9 +27,6 @@ pub struct Limits {
     pub copied_manifests: usize,
     /// Blob transfers at once with one registry.
     pub transfers: usize,
-    /// Transfers with one registry, while which files go to it by the kernel (over plain HTTP): that spares processors, but a
-    /// registry on this machine is slower to take bytes that no processor has in its cache.
-    pub direct_from: usize,
     /// Blobs about which one registry is asked at once.
     pub questions: usize,
     /// Connections at once for one blob, if [`Limits::transfers`] has room; 1 means never more.
@@ -69,7 +66,6 @@ impl Default for Limits {
             manifest_entries: 1000,
             copied_manifests: 10_000,
             transfers: 6,
-            direct_from: 2,
             questions: 12,
             ranges: 4,
             range_bytes: 8 << 20,

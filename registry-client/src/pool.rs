@@ -163,15 +163,6 @@ impl Pool {
         self.proxies.of(url).and_then(Result::ok)
     }
 
-    /// Whether an address is reached without a proxy, and has no settings of its own.
-    pub(crate) fn is_usual(&self, url: &Url) -> bool {
-        self.proxies.of(url).is_none() && self.own(url).is_none()
-    }
-
-    pub(crate) fn user_agent(&self) -> &str {
-        &self.user_agent
-    }
-
     /// The client for an address; with a reach it connects nowhere else.
     pub(crate) fn client(
         &self,

@@ -61,11 +61,6 @@ impl Sent {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Whether the source gave no error yet.
-    pub(crate) fn is_sound(&self) -> bool {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).is_none()
-    }
-
     /// The error that the source ended with.
     pub(crate) fn trouble(&self) -> Option<io::Error> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take()
@@ -77,16 +72,8 @@ impl Sent {
         Rest(self.clone())
     }
 
-    /// The connection took so many bytes more.
-    pub(crate) fn took(&self, bytes: u64) {
-        let before = self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes >= self.total {
-            self.ended.store(true, Ordering::Release);
-        }
-    }
-
     /// Keeps the source's error, and gives one to end the request with.
-    pub(crate) fn fail(&self, error: io::Error) -> io::Error {
+    fn fail(&self, error: io::Error) -> io::Error {
         let copy = io::Error::new(error.kind(), error.to_string());
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         copy
@@ -132,7 +119,10 @@ impl Flow {
         };
         let part = match part {
             Some(Some(Ok(bytes))) => {
-                self.sent.took(bytes.len() as u64);
+                let before = self.sent.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                if before + bytes.len() as u64 >= self.sent.total {
+                    self.sent.ended.store(true, Ordering::Release);
+                }
                 Ok(bytes)
             }
             Some(Some(Err(error))) => Err(self.sent.fail(error)),

@@ -5,7 +5,6 @@
 
 use std::future::Future;
 use std::io::{self, Read};
-use std::path::Path;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -22,20 +21,11 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 pub trait BlobSource: Send + Sync {
     /// The bytes from `offset` on.
     fn open(&self, offset: u64) -> impl Future<Output = io::Result<ByteStream>> + Send;
-
-    /// The file that holds these bytes and no others, if there is one: the kernel may send it without a copy.
-    fn file(&self) -> Option<&Path> {
-        None
-    }
 }
 
 impl<S: BlobSource> BlobSource for &S {
     fn open(&self, offset: u64) -> impl Future<Output = io::Result<ByteStream>> + Send {
         (**self).open(offset)
-    }
-
-    fn file(&self) -> Option<&Path> {
-        (**self).file()
     }
 }
 

@@ -1,27 +1,22 @@
 //! HTTP: requests, redirects and time limits.
 //!
-//! Every request of this crate leaves through [`Transport::send`] or [`Transport::send_file`]. It owns the rule that
+//! Every request of this crate leaves through [`Transport::send`]. It owns the rule that
 //! a credential never follows to another origin: `Authorization` is dropped at the first change of scheme, host or
 //! port and does not come back. What an answer leads to is reached within the limits of `reach` only.
 //! Bodies are never decoded. Connections are the matter of `pool`.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Method, Response, ResponseBuilderExt as _};
-use tokio::net::TcpStream;
+use reqwest::{Certificate, Method, Response};
 use url::{Origin, Url};
 
-use crate::blocking::blocking;
 use crate::causes::causes;
 use crate::certificate;
-use crate::direct::{self, Hangup};
 use crate::error::{Error, Result, Target};
 use crate::limits::Limits;
 pub(crate) use crate::pool::Lane;
@@ -151,59 +146,6 @@ impl Transport {
             url = next;
         }
         Err(SendError::Final(Error::protocol(target, "too many redirects")))
-    }
-
-    /// Where a request may go with [`Self::send_file`]: in plain HTTP, without a proxy, to the place that the user named,
-    /// at the address that answered before.
-    pub(crate) fn direct_way(&self, home: &Url, url: &Url) -> Option<SocketAddr> {
-        if url.scheme() != "http" || url.origin() != home.origin() || !self.pool.is_usual(url) {
-            return None;
-        }
-        let peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
-        let peer = peers.get(&url.origin().ascii_serialization())?;
-        Some(SocketAddr::new(*peer, url.port_or_known_default()?))
-    }
-
-    /// Sends a request whose body is a part of a file, as [`Self::send`] does. Its redirects are not followed: no
-    /// upload's are. `moved` is told the position in the file.
-    pub(crate) async fn send_file(
-        &self,
-        target: &Target,
-        outgoing: Outgoing,
-        address: SocketAddr,
-        (file, part): (Arc<File>, std::ops::Range<u64>),
-        sent: &Arc<Sent>,
-        moved: impl Fn(u64) + Send + 'static,
-    ) -> Result<Reply, SendError> {
-        let broken = |what: &str, connecting: bool, error: io::Error| {
-            let (target, what, source) = (target.boxed(), what.to_owned(), Some(error.into()));
-            let failure = Failure { connecting, ..Failure::default() };
-            SendError::Passing(failure, Error::Network { target, what, source })
-        };
-        let connect = async {
-            let stream =
-                tokio::time::timeout(self.limits.connect_timeout, TcpStream::connect(address)).await??;
-            stream.set_nodelay(true)?;
-            let socket = stream.into_std()?;
-            Ok((Hangup(socket.try_clone()?), socket))
-        };
-        let (hangup, socket) = connect.await.map_err(|e| broken("cannot connect", true, e))?;
-        let (head, watch) = (direct::head(&outgoing, self.pool.user_agent()), sent.clone());
-        let work = async {
-            let exchange = move || direct::exchange(socket, &head, &file, part, &watch, moved);
-            let answer = blocking(exchange).await.map_err(io::Error::other).flatten().and_then(|answer| {
-                let (parts, body) = answer.into_parts();
-                let named = http::Response::builder().url(outgoing.url).body(body);
-                let mut answer = named.map_err(io::Error::other)?;
-                (*answer.status_mut(), *answer.headers_mut()) = (parts.status, parts.headers);
-                Ok(answer.into())
-            });
-            answer.map_err(|e| broken("the request failed", false, e))
-        };
-        let response = self.in_time(target, work, Some(sent)).await?;
-        drop(hangup);
-        let early = (!sent.is_whole()).then(|| sent.hold());
-        Ok(Reply { response, foreign: false, early })
     }
 
     async fn in_time(

@@ -4,9 +4,7 @@
 //! by `PATCH`. After a break the registry is asked how much it has, and the source is opened again
 //! there. A 401 is answered within [`Upload::send`], as its body cannot be kept for a second try.
 
-use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +17,6 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::auth::{Authorization, Learned, Scopes};
-use crate::blocking::blocking;
 use crate::call::{Call, Challenges};
 use crate::client::Client;
 use crate::endpoint::Endpoint;
@@ -28,7 +25,7 @@ use crate::progress::Direction;
 use crate::retry::{Attempts, Failure};
 use crate::session::{Session, accepted, range_end};
 use crate::source::{BlobSource, ByteStream};
-use crate::transport::{Lane, Outgoing, Reply, SendError, Sent};
+use crate::transport::{Lane, Outgoing, Reply, Sent};
 
 /// How one try of an upload ended.
 pub(crate) enum Step {
@@ -50,8 +47,6 @@ pub(crate) struct Chunks {
     pub(crate) grow: bool,
 }
 
-/// The smallest body that is worth a connection of its own.
-const DIRECT_FROM: u64 = 1 << 20;
 /// How long a chunk that grew should take: no more than that is lost with it.
 const CHUNK_MILLIS: u64 = 2000;
 
@@ -248,11 +243,10 @@ impl Upload<'_> {
                 url: call.url.clone(),
                 headers: call.all_headers(),
                 authorization: authorization.as_ref().map(|a| a.bound.clone()),
-                body: None,
+                body: Some(self.body(source, part.clone(), &sent).await?),
                 lane: call.lane,
             };
-            // Boxed, as it is the largest part of every push.
-            let reply = match Box::pin(self.transmit(outgoing, source, part.clone(), &sent)).await? {
+            let reply = match inner.transport.send(self.target, outgoing, Some(&sent)).await {
                 Ok(reply) => reply,
                 Err(error) => {
                     if let Some(trouble) = sent.trouble() {
@@ -284,28 +278,6 @@ impl Upload<'_> {
         }
     }
 
-    /// Sends a request with a part of the source as its body.
-    async fn transmit<S: BlobSource + ?Sized>(
-        &self,
-        mut outgoing: Outgoing,
-        source: &S,
-        part: std::ops::Range<u64>,
-        sent: &Arc<Sent>,
-    ) -> Result<Result<Reply, SendError>> {
-        let transport = &self.client.inner.transport;
-        let (slot, limits) = (self.client.inner.slot(self.endpoint), &self.client.inner.limits);
-        let transfers = limits.transfers.max(1) - slot.available_permits();
-        let worth = part.end - part.start >= DIRECT_FROM && transfers >= limits.direct_from;
-        if let Some(path) = source.file().filter(|_| worth)
-            && let Some(address) = transport.direct_way(&outgoing.home, &outgoing.url)
-        {
-            let file = (self.file(path).await?, part);
-            return Ok(transport.send_file(self.target, outgoing, address, file, sent, self.moved()).await);
-        }
-        outgoing.body = Some(self.body(source, part, sent).await?);
-        Ok(transport.send(self.target, outgoing, Some(sent)).await)
-    }
-
     async fn body<S: BlobSource + ?Sized>(
         &self,
         source: &S,
@@ -325,19 +297,6 @@ impl Upload<'_> {
             client: self.client.clone(),
         };
         Ok(sent.body(Box::pin(futures_util::stream::try_unfold(feed, Feed::next))))
-    }
-
-    async fn file(&self, path: &Path) -> Result<Arc<File>> {
-        let path = path.to_owned();
-        let file = blocking(move || File::open(path)).await.map_err(io::Error::other).flatten();
-        file.map(Arc::new).map_err(|e| Error::local(self.target, "cannot read the blob to push", e))
-    }
-
-    /// Tells how far the upload is.
-    fn moved(&self) -> impl Fn(u64) + Send + 'static {
-        let (client, digest, total) =
-            (self.client.clone(), self.descriptor.digest.clone(), self.descriptor.size);
-        move |at| client.observe(Direction::Push, &digest, at, total)
     }
 
     /// What an answer that no upload hopes for means.

@@ -64,7 +64,12 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
-        Ok(None)
+        // It may have come uncompressed.
+        match self.open_blob(diff_id) {
+            Ok(blob) => Ok(Some((blob, Compression::None))),
+            Err(Error::BlobMissing(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn tar_of_snapshot(&self, diff_id: &DiffId, located: &Located, sink: &mut dyn Write) -> Result<()> {

@@ -10,7 +10,6 @@ mod common;
 mod copy;
 mod credentials;
 mod debian;
-mod direct;
 mod early;
 mod hosts;
 mod http2;
