@@ -10,6 +10,7 @@ use std::ops::Bound;
 use cooper_oci::tar::{Budget, Entry, EntryKind, Reader};
 
 use crate::error::{BuildError, Kind};
+use crate::layout::inside;
 
 /// Symbolic links that one path may lead through.
 const MAX_LINKS: usize = 40;
@@ -66,7 +67,7 @@ impl Layer {
         let mut tar = Reader::new(archive, Budget::layer());
         let mut members = Vec::new();
         while let Some(entry) = tar.next().map_err(|e| failed(&e))? {
-            let Some(path) = clean(&entry.path) else {
+            let Some(path) = inside(&entry.path) else {
                 return Err(failed(&format!("a name leads out of it: {}", entry.path.escape_ascii())));
             };
             let (dir, name) = split(&path);
@@ -77,7 +78,7 @@ impl Layer {
             } else if let Some(gone) = name.strip_prefix(b".wh.") {
                 members.push(Member { path: join(dir, gone), what: What::Whiteout });
             } else if entry.kind == EntryKind::HardLink {
-                let target = clean(&entry.link).ok_or_else(|| failed(&"a hard link leads out of it"))?;
+                let target = inside(&entry.link).ok_or_else(|| failed(&"a hard link leads out of it"))?;
                 members.push(Member { path, what: What::HardLink(target) });
             } else if !path.is_empty() {
                 let content = if entry.kind == EntryKind::File {
@@ -202,20 +203,7 @@ fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     if dir.is_empty() { name.to_vec() } else { [dir, b"/", name].concat() }
 }
 
-/// A member's name without `.`, `..` and slashes that mean nothing; `None` if it leads out.
-fn clean(path: &[u8]) -> Option<Vec<u8>> {
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|b| *b == b'/') {
-        match part {
-            b"" | b"." => {}
-            b".." => drop(parts.pop()?),
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join(&b'/'))
-}
-
-/// The same of a link's target, where `..` of the root is the root.
+/// A link's target without `.`, `..` and slashes that mean nothing, where `..` of the root is the root.
 fn within(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|b| *b == b'/') {

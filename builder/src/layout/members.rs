@@ -109,9 +109,9 @@ fn places(file: &mut File) -> Result<BTreeMap<Vec<u8>, Place>, Reason> {
             EntryKind::Symlink if entry.link.starts_with(b"/") => Place::Link(None),
             EntryKind::Symlink => {
                 let folder = name.iter().rposition(|b| *b == b'/').map_or(&b""[..], |at| &name[..at]);
-                Place::Link(within(&[folder, b"/", &entry.link].concat()))
+                Place::Link(inside(&[folder, b"/", &entry.link].concat()))
             }
-            EntryKind::HardLink => Place::Link(within(&entry.link)),
+            EntryKind::HardLink => Place::Link(inside(&entry.link)),
             // What has no data is nothing of an image.
             _ => continue,
         };
@@ -132,10 +132,10 @@ fn clean(name: &[u8]) -> Option<Vec<u8>> {
     (!name.starts_with(b"/") && !parts.contains(&&b".."[..])).then(|| parts.join(&b'/'))
 }
 
-/// Where a link leads; `None` if that is outside.
-fn within(target: &[u8]) -> Option<Vec<u8>> {
+/// A path in an archive without `.`, `..` and slashes that mean nothing; `None` if it leads out.
+pub(crate) fn inside(path: &[u8]) -> Option<Vec<u8>> {
     let mut parts: Vec<&[u8]> = Vec::new();
-    for part in target.split(|b| *b == b'/') {
+    for part in path.split(|b| *b == b'/') {
         match part {
             b"" | b"." => {}
             b".." => drop(parts.pop()?),

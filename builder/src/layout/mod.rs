@@ -9,7 +9,7 @@ mod spool;
 mod window;
 
 pub(crate) use docker::Image;
-pub(crate) use members::Members;
+pub(crate) use members::{Members, inside};
 pub use shelf::Pick;
 pub(crate) use shelf::Shelf;
 pub(crate) use window::Window;
